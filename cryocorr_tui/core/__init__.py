@@ -1,0 +1,1 @@
+"""The science, at home in a notebook: no Textual, no printing, no threads of its own."""

@@ -1,0 +1,324 @@
+"""The nouns of the program, and the pose convention.
+
+Every array is host memory, float32 unless said otherwise, read-only, and goes y before x.
+
+Pose convention
+---------------
+To bring class j onto class i: mirror j left-right if ``mirrored`` (x → −x about the centre), then
+rotate it by ``rotation`` degrees counter-clockwise as seen on screen (y runs down), about the
+pixel ``(box // 2, box // 2)``, then shift it by ``(shift_y, shift_x)``, positive down and right.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "METRICS",
+    "PAIR_FIELDS",
+    "ClassAverage",
+    "Detection",
+    "Groups",
+    "MaskDiameter",
+    "MetricWeights",
+    "Montage",
+    "PairAlignment",
+    "Pose",
+    "Quality",
+    "Settings",
+    "Square",
+    "Stack",
+    "frozen_array",
+]
+
+FloatArray = NDArray[np.float32]
+
+METRICS = ("ncc", "ssim", "nmi")
+
+# What the store keeps of each pair, in this order, float32. Shifts and the FRC period are in pixels
+# of the source box, ``mirrored`` is 0 or 1, what was not scored is NaN in every field.
+PAIR_FIELDS = (
+    "blend",
+    "ncc",
+    "ssim",
+    "nmi",
+    "frc_resolution_px",
+    "rotation_deg",
+    "shift_y_px",
+    "shift_x_px",
+    "mirrored",
+)
+
+
+def frozen_array(values: object, dtype: object = np.float32) -> NDArray[np.generic]:
+    """Return `values` as a C-contiguous, read-only array of `dtype`."""
+    array = np.array(values, dtype=dtype, order="C")  # type: ignore[call-overload]
+    array.setflags(write=False)
+    return array  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Class averages as one file holds them.
+
+    Attributes
+    ----------
+    source : str
+        The path, as the user named it.
+    images : (n, height, width) float32
+        In file order.
+    pixel_size : float or None
+        Å per pixel; None where it is unknown or not believable.
+    format : str
+        Human name of the file format ("MRC", "EMAN2 HDF", "SPIDER", "IMAGIC", "TIFF" …).
+    particles : (n,) float64 or None
+        Particles behind each class; NaN where a single class lacks the number.
+    resolution : (n,) float64 or None
+        Å; NaN where a single class lacks the number.
+    notes : tuple of str
+        What the user should know, one sentence each ("… the header's pixel size of 1.0 is …").
+    """
+
+    source: str
+    images: FloatArray
+    pixel_size: float | None = None
+    format: str = ""
+    particles: NDArray[np.float64] | None = None
+    resolution: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Montage:
+    """A picture that may hold a grid of class averages, or be one class average itself.
+
+    Attributes
+    ----------
+    source : str
+        The path, as the user named it.
+    picture : (height, width) or (height, width, 3) uint8, uint16 or float32
+        Grey or RGB (never BGR, never with alpha: transparent pixels are laid on white).
+    pixel_size : float or None
+        Å per pixel of the class averages as drawn; None where unknown.
+    """
+
+    source: str
+    picture: NDArray[np.generic]
+    pixel_size: float | None = None
+    format: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Square:
+    """One class average found in a montage; pixels of the montage, y down, border excluded.
+
+    ``x, y`` is the top-left corner (may be fractional), ``confidence`` lies in 0…1, ``cut`` says
+    that the edge of the picture cuts it, ``label_text`` is the text printed on it where it could be
+    read, else empty.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    confidence: float
+    cut: bool = False
+    label_text: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """The squares of one montage in reading order."""
+
+    source: str
+    squares: tuple[Square, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ClassAverage:
+    """One class average of a run.
+
+    ``image`` is (height, width) float32 at source pixels, ``pixel_size`` and ``resolution`` are in
+    Å; ``x, y, width, height`` tell where it stood in its montage (None for stacks).
+    """
+
+    class_id: int
+    source: str
+    source_index: int
+    image: FloatArray
+    pixel_size: float | None = None
+    particles: float | None = None
+    resolution: float | None = None
+    x: float | None = None
+    y: float | None = None
+    width: float | None = None
+    height: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """Quality of n class averages; each score is (n,) float32 in 0…1, NaN where not computable."""
+
+    quality: FloatArray
+    texture: FloatArray
+    edge: FloatArray
+    signal: FloatArray
+    centring: FloatArray
+    fill: FloatArray
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How class j is brought onto class i; see the convention at the top of this module.
+
+    Parameters
+    ----------
+    rotation : float
+        Degrees counter-clockwise on screen, in [0, 360).
+    shift_y, shift_x : float
+        Pixels, positive down and right.
+    mirrored : bool
+        Mirror left-right first.
+    """
+
+    rotation: float = 0.0
+    shift_y: float = 0.0
+    shift_x: float = 0.0
+    mirrored: bool = False
+
+    def linear(self) -> NDArray[np.float64]:
+        """Return the 2×2 matrix that takes (x, y) offsets of j to those of i, before the shift."""
+        angle = math.radians(self.rotation)
+        c, s = math.cos(angle), math.sin(angle)
+        # Counter-clockwise on screen with y down: x' = x cos + y sin, y' = −x sin + y cos.
+        sign = -1.0 if self.mirrored else 1.0
+        return np.array([[c * sign, s], [-s * sign, c]])
+
+    def inverse(self) -> Pose:
+        """Return the pose that brings i onto j."""
+        y, x = self.shift_y, self.shift_x
+        back = -(self.linear().T @ np.array([x, y]))  # the linear part is orthogonal
+        rotation = self.rotation if self.mirrored else -self.rotation
+        return Pose(rotation % 360.0, float(back[1]), float(back[0]), self.mirrored)
+
+    def sampling_matrix(self, box: int, scale: float = 1.0) -> NDArray[np.float64]:
+        """Return the 2×3 affine map from pixel (x, y) of i's frame to the pixel of j it shows.
+
+        Parameters
+        ----------
+        box : int
+            Side of both images; the centre is ``box // 2``.
+        scale : float
+            Multiplies the shift: pixels of this box per pixel the shift is given in.
+
+        Returns
+        -------
+        (2, 3) float64
+            Ready for ``cv2.warpAffine(j, matrix, (box, box), flags=… | cv2.WARP_INVERSE_MAP)``.
+        """
+        back = self.linear().T
+        centre = np.array([box // 2, box // 2], dtype=np.float64)
+        shift = np.array([self.shift_x, self.shift_y]) * scale
+        return np.column_stack([back, centre - back @ (centre + shift)])
+
+
+@dataclass(frozen=True)
+class PairAlignment:
+    """Everything known of one pair i < j: the pose of j onto i and the scores there.
+
+    Shifts are in pixels of the source box, ``frc_resolution_px`` is a period in the same pixels.
+    What was not computed is NaN, and ``reason`` says why.
+    """
+
+    i: int
+    j: int
+    pose: Pose
+    ncc: float
+    ssim: float
+    nmi: float
+    blend: float
+    weight: float
+    score: float
+    frc_resolution_px: float
+    p_value: float
+    q_value: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Groups of same views among n class averages.
+
+    Attributes
+    ----------
+    labels : (n,) int32
+        Group of each class, numbered from 1 by falling size; 0 for a class that was not scored.
+    order : (n,) int32
+        Class ids in dendrogram order, unscored ones last.
+    linkage : (m − 1, 4) float64
+        As scipy's, over the m scored classes in rising class id; heights are 1 − blend.
+    threshold : float
+        The height of the cut.
+    representatives : (g,) int32
+        Class id that stands for each group 1…g.
+    criterion : str
+        How the cut was chosen, in words.
+    """
+
+    labels: NDArray[np.int32]
+    order: NDArray[np.int32]
+    linkage: NDArray[np.float64]
+    threshold: float
+    representatives: NDArray[np.int32]
+    criterion: str
+
+
+@dataclass(frozen=True)
+class MetricWeights:
+    """Weights of the metrics in the blend; not negative, not all zero."""
+
+    ncc: float = 0.5
+    ssim: float = 0.4
+    nmi: float = 0.1
+
+    def of(self, metric: str) -> float:
+        """Return the weight of one of `METRICS`."""
+        return float(getattr(self, metric))
+
+
+@dataclass(frozen=True)
+class MaskDiameter:
+    """Diameter of the disc mask in Å, in source pixels, or (the default) as a part of the box."""
+
+    value: float = 0.9
+    unit: str = "box"  # "box", "px" or "angstrom"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that shapes the result of a run.
+
+    ``max_shift`` is in source pixels (None: the larger of 4 % of the box and 4 working pixels),
+    ``pixel_size`` in Å (None: from the files), ``box`` is the working box in pixels (None: at most
+    128), ``memory`` in GB (None: half of what is free), ``reading`` one of "auto", "images",
+    "montage", ``quality_weight`` ≥ 0 (0 switches the weighting off).
+    """
+
+    device: str = "auto"
+    max_shift: float | None = None
+    mirror: bool = True
+    weights: MetricWeights = field(default_factory=MetricWeights)
+    quality_weight: float = 1.0
+    pixel_size: float | None = None
+    box: int | None = None
+    mask_diameter: MaskDiameter = field(default_factory=MaskDiameter)
+    memory: float | None = None
+    seed: int = 0
+    reading: str = "auto"
+    bottom_up: bool = False
