@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = [
     "METRICS",
@@ -26,7 +27,6 @@ __all__ = [
     "MaskDiameter",
     "MetricWeights",
     "Montage",
-    "PairAlignment",
     "Pose",
     "Quality",
     "Settings",
@@ -54,11 +54,11 @@ PAIR_FIELDS = (
 )
 
 
-def frozen_array(values: object, dtype: object = np.float32) -> NDArray[np.generic]:
-    """Return `values` as a C-contiguous, read-only array of `dtype`."""
-    array = np.array(values, dtype=dtype, order="C")  # type: ignore[call-overload]
+def frozen_array(values: ArrayLike, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """Return a C-contiguous, read-only copy of `values` as `dtype`."""
+    array = np.array(values, dtype=dtype, order="C")
     array.setflags(write=False)
-    return array  # type: ignore[no-any-return]
+    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +205,8 @@ class Pose:
         y, x = self.shift_y, self.shift_x
         back = -(self.linear().T @ np.array([x, y]))  # the linear part is orthogonal
         rotation = self.rotation if self.mirrored else -self.rotation
-        return Pose(rotation % 360.0, float(back[1]), float(back[0]), self.mirrored)
+        # A tiny negative angle would round to 360 itself, hence the second remainder.
+        return Pose(rotation % 360.0 % 360.0, float(back[1]), float(back[0]), self.mirrored)
 
     def sampling_matrix(self, box: int, scale: float = 1.0) -> NDArray[np.float64]:
         """Return the 2×3 affine map from pixel (x, y) of i's frame to the pixel of j it shows.
@@ -226,29 +227,6 @@ class Pose:
         centre = np.array([box // 2, box // 2], dtype=np.float64)
         shift = np.array([self.shift_x, self.shift_y]) * scale
         return np.column_stack([back, centre - back @ (centre + shift)])
-
-
-@dataclass(frozen=True)
-class PairAlignment:
-    """Everything known of one pair i < j: the pose of j onto i and the scores there.
-
-    Shifts are in pixels of the source box, ``frc_resolution_px`` is a period in the same pixels.
-    What was not computed is NaN, and ``reason`` says why.
-    """
-
-    i: int
-    j: int
-    pose: Pose
-    ncc: float
-    ssim: float
-    nmi: float
-    blend: float
-    weight: float
-    score: float
-    frc_resolution_px: float
-    p_value: float
-    q_value: float
-    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)

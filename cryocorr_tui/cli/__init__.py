@@ -1,0 +1,91 @@
+"""The front door: ``cryocorr`` and its exit codes.
+
+0 done, 1 an error the user can mend (one sentence on stderr), 2 wrong usage, 130 interrupted.
+
+Only argparse is imported here, so that ``cryocorr --version`` and ``--help`` answer at once; what a
+command needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+from cryocorr_tui.cli.parser import build_parser
+from cryocorr_tui.core.errors import CryocorrError
+
+__all__ = ["main"]
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+PIPE_CLOSED = 128 + 13  # what a shell reports of a program that SIGPIPE ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments after the program's name; those of the process by default.
+
+    Raises
+    ------
+    SystemExit
+        With code 2 on wrong usage, 0 after ``--help`` and ``--version``.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an Å must not end a run under LANG=C
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return USAGE
+    with _stopped_by_signals():
+        try:
+            from cryocorr_tui.cli.commands import COMMANDS
+
+            COMMANDS[arguments.command](arguments)
+            sys.stdout.flush()  # here, and not at exit, a closed pipe can still be told apart
+        except CryocorrError as error:
+            sys.stderr.write(f"cryocorr: {error}\n")
+            return FAILED
+        except KeyboardInterrupt:
+            sys.stderr.write(f"cryocorr: interrupted{_way_on(arguments.command)}\n")
+            return INTERRUPTED
+        except BrokenPipeError:
+            # The reader has gone, as in `cryocorr doctor | head -1`; the interpreter would complain
+            # again when it flushes stdout at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return PIPE_CLOSED
+    return DONE
+
+
+def _way_on(command: str) -> str:
+    return "; the same command with --resume goes on from here" if command == "analyze" else ""
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let a batch system's SIGTERM and a lost line's SIGHUP clean up as ctrl+c does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    stops = [signal.SIGTERM, signal.SIGHUP]
+    # What is ignored stays so: that is how nohup works.
+    previous = {
+        stop: signal.signal(stop, interrupt)
+        for stop in stops
+        if signal.getsignal(stop) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for stop, handler in previous.items():
+            signal.signal(stop, handler)

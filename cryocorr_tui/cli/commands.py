@@ -1,0 +1,173 @@
+"""What each command does: options become settings, events become talk, results become data."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Any, cast
+
+from cryocorr_tui.cli.console import data_console, talk_console
+from cryocorr_tui.cli.progress import meter_on
+
+__all__ = ["COMMANDS"]
+
+DEMO_FOLDER = Path("cryocorr_demo")
+DEMO_INPUTS = ("class_averages.mrcs", "montage_relion.png")
+DEMO_PIXEL_SIZE = 4.2  # Å, of the stack; the montage shows the same pixels and cannot tell
+
+
+def detect(options: argparse.Namespace) -> None:
+    """Cut montages into squares."""
+    from cryocorr_tui.core import analysis
+    from cryocorr_tui.core.model import Settings
+
+    settings = Settings(
+        device=options.device,
+        memory=options.memory,
+        pixel_size=options.pixel_size,
+        reading=options.reading,
+        bottom_up=options.bottom_up,
+        seed=options.seed,
+    )
+    finished = _follow(
+        analysis.detect(options.inputs, options.output, settings, overwrite=options.overwrite)
+    )
+    talk_console().print(f"{finished.squares} squares")
+    _print_paths(finished.tables)
+
+
+def analyze(options: argparse.Namespace) -> None:
+    """Score all pairs and group same views."""
+    from cryocorr_tui.core import analysis
+    from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings
+
+    # What was not given keeps the default of the core.
+    chosen: dict[str, Any] = {}
+    if options.weights is not None:
+        chosen["weights"] = MetricWeights(**options.weights)
+    if options.mask_diameter is not None:
+        chosen["mask_diameter"] = MaskDiameter(*options.mask_diameter)
+    settings = Settings(
+        device=options.device,
+        max_shift=options.max_shift,
+        mirror=not options.no_mirror,
+        quality_weight=options.quality_weight,
+        pixel_size=options.pixel_size,
+        box=options.box,
+        memory=options.memory,
+        seed=options.seed,
+        reading=options.reading,
+        bottom_up=options.bottom_up,
+        **chosen,
+    )
+    finished = _follow(
+        analysis.analyze(
+            options.inputs,
+            options.output,
+            settings,
+            overwrite=options.overwrite,
+            resume=options.resume,
+            matrices=options.matrices,
+            min_score=options.min_score,
+        )
+    )
+    talk_console().print(
+        f"{finished.classes} class averages, {finished.pairs} pairs, {finished.groups} groups"
+    )
+    _print_paths(finished.tables)
+
+
+def simulate(options: argparse.Namespace) -> None:
+    """Make class averages with exact truth."""
+    from cryocorr_tui.core import simulation
+
+    settings = simulation.SimulationSettings(
+        structure=options.structure,
+        subsets=simulation.read_subsets(options.subsets) if options.subsets else None,
+        views=options.views,
+        replicates=options.replicates,
+        junk=options.junk,
+        box=options.box,
+        pixel_size=options.pixel_size,
+        snr=options.snr,
+        contrast=options.contrast,
+        max_shift=options.max_shift,
+        mirror=not options.no_mirror,
+        seed=options.seed,
+    )
+    events = simulation.simulate(options.output, settings, overwrite=options.overwrite)
+    with _closing(events), meter_on(talk_console()) as meter:
+        for event in events:
+            match event:
+                case simulation.ClassSimulated(done, total):
+                    if done == 1:
+                        meter.start("class averages", total)
+                    meter.advance(done)
+                case simulation.SimulationFinished(files=files):
+                    _print_paths(files)
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Analyze the sample data and print what was found."""
+    from cryocorr_tui.cli.summary import print_summary
+    from cryocorr_tui.core import analysis
+    from cryocorr_tui.core.model import Settings
+    from cryocorr_tui.core.resources import sample_data
+
+    began = time.perf_counter()
+    settings = Settings(device=options.device, pixel_size=DEMO_PIXEL_SIZE)
+    inputs = [sample_data() / name for name in DEMO_INPUTS]
+    finished = _follow(analysis.analyze(inputs, DEMO_FOLDER, settings, overwrite=True))
+    seconds = time.perf_counter() - began
+    print_summary(data_console(), finished, truth=sample_data() / "truth.csv", seconds=seconds)
+
+
+def doctor(options: argparse.Namespace) -> None:
+    """Tell what works here, what does not, and how to mend it."""
+    from cryocorr_tui.cli.findings import print_findings
+    from cryocorr_tui.core.doctor import examine
+
+    print_findings(data_console(), examine())
+
+
+COMMANDS = {
+    "detect": detect,
+    "analyze": analyze,
+    "simulate": simulate,
+    "demo": demo,
+    "doctor": doctor,
+}
+
+
+def _follow(events: Iterator[Any]) -> Any:
+    """Show how far a run is and return its last event, which holds the result.
+
+    The run is closed however this ends, so that an interrupted one frees its device.
+    """
+    from cryocorr_tui.core.analysis import Notice, StageProgressed, StageStarted, TileScored
+
+    event = None
+    with _closing(events), meter_on(talk_console()) as meter:
+        for event in events:
+            match event:
+                case StageStarted(stage, total):
+                    meter.start(stage, total)
+                case StageProgressed(done=done) | TileScored(done=done):
+                    meter.advance(done)
+                case Notice(text):
+                    meter.warn(text)
+    return event
+
+
+def _closing(events: Iterator[Any]) -> AbstractContextManager[object]:
+    """Return a context that ends a run; what the core calls an iterator is a generator."""
+    return closing(cast("Generator[Any, None, None]", events))
+
+
+def _print_paths(paths: tuple[Path, ...]) -> None:
+    console = data_console()
+    for path in paths:
+        console.print(str(path))

@@ -1,0 +1,298 @@
+"""The commands and options of ``cryocorr``, and what counts as a sensible value."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from cryocorr_tui import __version__
+
+__all__ = ["build_parser"]
+
+# Named here and not taken from the core, which would import numpy before --help can answer; a test
+# holds the two equal.
+METRICS = ("ncc", "ssim", "nmi")
+MATRICES = (*METRICS, "blend", "frc_resolution_px")
+SMALLEST_BOX = 16
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; ``command`` is None where none was given."""
+    parser = argparse.ArgumentParser(
+        prog="cryocorr",
+        description="Compare cryo-EM 2D class averages with each other.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"cryocorr {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    def add(name: str, summary: str, *options: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            parents=options,
+            allow_abbrev=False,
+        )
+
+    inputs, run, search = _input_options(), _run_options(), _search_options()
+    detect = add("detect", "cut montages into squares, one class average each", inputs, run)
+    _add_output(detect)
+
+    analyze = add(
+        "analyze", "score all pairs of class averages and group same views", inputs, run, search
+    )
+    _add_output(analyze).add_argument(
+        "--resume", action="store_true", help="go on with the interrupted run in DIR"
+    )
+    analyze.add_argument(
+        "--matrix",
+        dest="matrices",
+        type=_matrices,
+        default=(),
+        metavar="NAME,…",
+        help=f"also write an N×N matrix of each of these: {', '.join(MATRICES)}",
+    )
+    analyze.add_argument(
+        "--min-score",
+        type=_number(0.0, 1.0),
+        default=0.0,
+        metavar="SCORE",
+        help="above 3000 classes, only pairs over this score are written to pairs.csv",
+    )
+
+    _add_simulation(add("simulate", "make class averages with exact truth from a structure file"))
+
+    demo = add("demo", "analyze the sample data that come with the program, into cryocorr_demo/")
+    _add_device(demo)
+
+    add("doctor", "tell what works here, what does not, and how to mend it")
+    return parser
+
+
+def _input_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="stack or montage")
+    options.add_argument(
+        "--as",
+        dest="reading",
+        choices=("auto", "images", "montage"),
+        default="auto",
+        help="what a picture is: a montage, or one class average each (default: auto)",
+    )
+    options.add_argument(
+        "--pixel-size",
+        type=_number(0.0, exclusive=True),
+        metavar="Å",
+        help="Å per pixel of the inputs (default: from the files, else unknown)",
+    )
+    options.add_argument(
+        "--bottom-up",
+        action="store_true",
+        help="montages are counted from the bottom row, as EMAN2 draws them",
+    )
+    return options
+
+
+def _run_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    _add_device(options)
+    options.add_argument(
+        "--memory",
+        type=_number(0.0, exclusive=True),
+        metavar="GB",
+        help="memory to work in (default: half of what is free)",
+    )
+    _add_seed(options)
+    return options
+
+
+def _search_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    search = options.add_argument_group("search")
+    search.add_argument(
+        "--max-shift",
+        type=_number(0.0),
+        metavar="PX",
+        help="largest shift, in pixels of the source box "
+        "(default: the larger of 4%% of the box and 4 working pixels)",
+    )
+    search.add_argument("--no-mirror", action="store_true", help="do not try mirror images")
+    search.add_argument(
+        "--box",
+        type=_whole(SMALLEST_BOX),
+        metavar="PX",
+        help="working box (default: that of the source, at most 128)",
+    )
+    search.add_argument(
+        "--mask-diameter",
+        type=_mask_diameter,
+        metavar="Å",
+        help="diameter of the disc in which images are compared, in Å, "
+        "or in pixels as in 100px (default: 0.9 of the box)",
+    )
+    search.add_argument(
+        "--weights",
+        type=_weights,
+        metavar="ncc=…,ssim=…,nmi=…",
+        help="weights of the metrics in the blend; one not named weighs nothing",
+    )
+    search.add_argument(
+        "--quality-weight",
+        type=_number(0.0),
+        metavar="W",
+        default=1.0,
+        help="power of the mean quality of both classes that the score is multiplied by "
+        "(default: 1; 0 switches it off)",
+    )
+    return options
+
+
+def _add_simulation(simulate: argparse.ArgumentParser) -> None:
+    _add_output(simulate)
+    simulate.add_argument(
+        "--structure",
+        type=Path,
+        metavar="FILE",
+        help="mmCIF or PDB file, also gzipped (default: a ribosome that comes with the program)",
+    )
+    simulate.add_argument(
+        "--subsets",
+        type=Path,
+        metavar="FILE.json",
+        help="names of substructures and their chains; each is a structure of its own",
+    )
+    simulate.add_argument("--views", type=_whole(1), default=6, help="of each (default: 6)")
+    simulate.add_argument(
+        "--replicates", type=_whole(1), default=3, help="classes of each view (default: 3)"
+    )
+    simulate.add_argument(
+        "--junk", type=_whole(0), default=6, help="classes without a particle (default: 6)"
+    )
+    simulate.add_argument(
+        "--box", type=_whole(SMALLEST_BOX), default=96, metavar="PX", help="even (default: 96)"
+    )
+    simulate.add_argument(
+        "--pixel-size",
+        type=_number(0.0, exclusive=True),
+        default=4.0,
+        metavar="Å",
+        help="Å per pixel (default: 4)",
+    )
+    simulate.add_argument(
+        "--snr",
+        type=_number(0.0, exclusive=True),
+        default=4.0,
+        help="variance of the signal over that of the noise (default: 4)",
+    )
+    simulate.add_argument(
+        "--contrast",
+        choices=("bright", "dark"),
+        default="bright",
+        help="of the particles (default: bright)",
+    )
+    simulate.add_argument(
+        "--max-shift",
+        type=_number(0.0),
+        default=2.0,
+        metavar="PX",
+        help="how far particles are off centre (default: 2)",
+    )
+    simulate.add_argument("--no-mirror", action="store_true", help="mirror no replicate")
+    _add_seed(simulate)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        type=_device,
+        default="auto",
+        metavar="auto|cpu|cuda[:N]",
+        help="where to compute (default: auto, a GPU where there is one)",
+    )
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=_whole(0), default=0, help="of all chance (default: 0)")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", required=True, help="folder for the results"
+    )
+    filled = parser.add_mutually_exclusive_group()
+    filled.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
+    return filled
+
+
+def _number(
+    low: float, high: float = math.inf, *, exclusive: bool = False
+) -> Callable[[str], float]:
+    """Return a reader of finite numbers of at least (or, exclusively, above) `low`."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if math.isfinite(value) and low <= value <= high and not (exclusive and value == low):
+            return value
+        limit = f"above {low:g}" if exclusive else f"of {low:g} or more"
+        limit = limit if math.isinf(high) else f"from {low:g} to {high:g}"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number {limit}")
+
+    return read
+
+
+def _whole(low: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if re.fullmatch(r"\d+", text, re.ASCII) and int(text) >= low:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {low} or more")
+
+    return read
+
+
+def _device(text: str) -> str:
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", text, re.ASCII):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not auto, cpu, cuda or cuda:N, as in cuda:1")
+
+
+def _mask_diameter(text: str) -> tuple[float, str]:
+    number, unit = (text[:-2], "px") if text.endswith("px") else (text, "angstrom")
+    try:
+        return _number(0.0, exclusive=True)(number), unit
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a diameter: give Å as in 180, or pixels as in 100px"
+        ) from None
+
+
+def _weights(text: str) -> dict[str, float]:
+    weights = dict.fromkeys(METRICS, 0.0)
+    named = set()
+    for part in text.split(","):
+        metric, equals, number = part.strip().partition("=")
+        if metric not in METRICS or not equals:
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is no weight of {', '.join(METRICS)}: give them as in ncc=0.6,ssim=0.4"
+            )
+        if metric in named:
+            raise argparse.ArgumentTypeError(f"{metric} is given twice")
+        named.add(metric)
+        weights[metric] = _number(0.0)(number)
+    if not any(weights.values()):
+        raise argparse.ArgumentTypeError("at least one weight must be above 0")
+    return weights
+
+
+def _matrices(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in names:
+        if name not in MATRICES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(MATRICES)}")
+    return names

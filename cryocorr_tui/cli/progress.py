@@ -1,0 +1,124 @@
+"""How far a run is, on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+__all__ = ["Bars", "Lines", "Meter", "meter_on"]
+
+SECONDS_BETWEEN_LINES = 2.0
+LINES_PER_STAGE = 10
+
+
+class Meter(Protocol):
+    """Shows how far a run is."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Begin a stage of `total` steps (0: unknown); the one before is over."""
+
+    def advance(self, done: int) -> None:
+        """Show that `done` steps of the stage are behind us."""
+
+    def warn(self, sentence: str) -> None:
+        """Show what the user should know."""
+
+
+@contextmanager
+def meter_on(console: Console) -> Iterator[Meter]:
+    """Give bars where `console` is a terminal, else plain lines."""
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    with Progress(
+        TextColumn("{task.description}", style="stage"),
+        BarColumn(style="bar.rest", complete_style="bar.done", finished_style="bar.done"),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+    ) as progress:
+        yield Bars(progress)
+
+
+class Bars:
+    """One bar a stage, with the time left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def start(self, stage: str, total: int) -> None:
+        """Draw a new bar below."""
+        self._fill()
+        self._task = self._progress.add_task(stage, total=total or None)
+
+    def advance(self, done: int) -> None:
+        """Lengthen the bar."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=done)
+
+    def warn(self, sentence: str) -> None:
+        """Print the sentence above the bars."""
+        self._progress.console.print(_warning(sentence))
+
+    def _fill(self) -> None:
+        """Let a bar of unknown length come to rest."""
+        if self._task is not None and self._progress.tasks[self._task].total is None:
+            steps = self._progress.tasks[self._task].completed or 1
+            self._progress.update(self._task, total=steps, completed=steps)
+
+
+class Lines:
+    """A line for each stage, and for each tenth of a long one."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._stage, self._total = "", 0
+        self._tenths = 0
+        self._begun = self._spoke = 0.0
+
+    def start(self, stage: str, total: int) -> None:
+        """Name the stage."""
+        self._stage, self._total, self._tenths = stage, total, 0
+        self._begun = self._spoke = self._clock()
+        self._console.print(f"{stage} ({total})" if total else stage)
+
+    def advance(self, done: int) -> None:
+        """Tell what part is done and how long the rest will take, once every tenth at most."""
+        now = self._clock()
+        tenths = done * LINES_PER_STAGE // self._total if self._total else 0
+        if tenths <= self._tenths or now - self._spoke < SECONDS_BETWEEN_LINES:
+            return
+        self._tenths, self._spoke = tenths, now
+        left = (now - self._begun) * (self._total - done) / done
+        self._console.print(f"{self._stage}: {done / self._total:.0%}, {_duration(left)} left")
+
+    def warn(self, sentence: str) -> None:
+        """Print the sentence."""
+        self._console.print(_warning(sentence))
+
+
+def _warning(sentence: str) -> Text:
+    return Text.assemble(("warning: ", "warning"), sentence)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

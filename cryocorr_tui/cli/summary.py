@@ -1,0 +1,100 @@
+"""What a run found, as text: counts, the best pairs, where the tables are."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cryocorr_tui.core.analysis import AnalysisFinished
+
+__all__ = ["print_summary"]
+
+BEST_PAIRS = 8
+
+Row = dict[str, str]
+
+
+def print_summary(console: Console, run: AnalysisFinished, *, truth: Path, seconds: float) -> None:
+    """Print the summary of a run over a stack with known truth and other pictures.
+
+    Parameters
+    ----------
+    console : Console
+        Where to print.
+    run : AnalysisFinished
+        The run; its tables are read.
+    truth : Path
+        Table of what each class of the run's first source shows: ``class_id, structure, view``.
+    seconds : float
+        How long the run took.
+    """
+    classes = {row["class_id"]: row for row in _rows(run.folder / "classes.csv")}
+    pairs = [row for row in _rows(run.folder / "pairs.csv") if row["score"]]
+    pairs.sort(key=lambda row: -float(row["score"]))
+    within = [row for row in pairs if row["same_source"] == "true"]
+    between = [row for row in pairs if row["same_source"] == "false"]
+
+    sources = dict.fromkeys(row["source"] for row in classes.values())
+    console.print(
+        f"{run.classes} class averages of {len(sources)} sources, {run.pairs} pairs, "
+        f"{run.groups} groups, {seconds:.1f} s"
+    )
+    console.print(_pair_table("Best pairs of one source", within[:BEST_PAIRS]))
+    console.print(_pair_table("Best pairs of two sources", between[:BEST_PAIRS]))
+    console.print(_against_truth(within, classes, truth))
+    console.print("Tables", style="heading")
+    for path in run.tables:
+        console.print(f"  {path}")
+
+
+def _pair_table(title: str, pairs: Sequence[Row]) -> Table:
+    table = Table(title=title, title_style="heading", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in ("i", "j", "score", "ncc", "ssim", "rotation", "shift y", "shift x"):
+        table.add_column(heading, justify="right")
+    table.add_column("mirrored")
+    for pair in pairs:
+        table.add_row(
+            pair["i"],
+            pair["j"],
+            f"{float(pair['score']):.3f}",
+            f"{float(pair['ncc']):.3f}",
+            f"{float(pair['ssim']):.3f}",
+            f"{float(pair['rotation_deg']):.1f}°",
+            f"{float(pair['shift_y_px']):+.1f} px",
+            f"{float(pair['shift_x_px']):+.1f} px",
+            "yes" if pair["mirrored"] == "true" else "no",
+        )
+    return table
+
+
+def _against_truth(within: Sequence[Row], classes: dict[str, Row], truth: Path) -> str:
+    """Return how many of the pairs that show the same view are among the best as many."""
+    views = {
+        row["class_id"]: (row["structure"], row["view"]) for row in _rows(truth) if row["view"]
+    }
+    first = classes["0"]["source"]
+    shown = {
+        class_id: views.get(row["source_index"])
+        for class_id, row in classes.items()
+        if row["source"] == first
+    }
+    same = [
+        shown[pair["i"]] is not None and shown[pair["i"]] == shown[pair["j"]]
+        for pair in within
+        if pair["i"] in shown
+    ]
+    best = same[: sum(same)]
+    return (
+        f"{sum(same)} pairs of {Path(first).name} show the same view; "
+        f"{sum(best)} of them are its {sum(same)} best pairs."
+    )
+
+
+def _rows(table: Path) -> list[Row]:
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,370 @@
+"""Refinement of poses by maximising the correlation coefficient.
+
+The enhanced correlation coefficient method (Evangelidis & Psarakis 2008,
+doi:10.1109/TPAMI.2008.113) in its inverse form: the derivatives are those of picture i and are
+computed once, each step only samples picture j once. Compiled for the CPU, parallel over pairs; the
+result of a pair does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.model import FloatArray
+from cryocorr_tui.core.preprocessing import fourier_resample
+from cryocorr_tui.core.search import Candidates
+
+__all__ = ["OVERSAMPLING", "Templates", "oversample", "refine", "sample_aligned", "templates"]
+
+OVERSAMPLING = 2  # bilinear interpolation of this finer picture is exact enough
+FINALISTS = 3  # poses of a pair that stand for election by the blend
+_UNPROMISING = 0.1  # a second peak this much below the best coarse correlation is left out
+_HOPELESS = 0.03  # a refined pose this much below the best NCC never has the best blend
+_COARSE_STEPS = 5  # on a quarter of the pixels, before one last step on all of them
+_STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
+_LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
+_RUN = 256  # pixels sampled at a time
+_DISTINCT = 2.0  # pixels at the rim or of shift that make two poses different
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """Pictures i as the refinement sees them, on the pixels of the mask only.
+
+    Attributes
+    ----------
+    values : (n, pixels) float32
+        Zero mean, unit norm.
+    slopes : (n, 3, pixels) float32
+        Derivatives by rotation (radians) and shift in x and y, zero mean.
+    inverse_hessian : (n, 3, 3) float64
+    projection : (n, 3) float64
+        Slopes times values.
+    x, y : (pixels,) float32
+        Offsets of the pixels from the centre; the first `coarse` of them are a regular quarter.
+    coarse : int
+    """
+
+    values: FloatArray
+    slopes: FloatArray
+    inverse_hessian: NDArray[np.float64]
+    projection: NDArray[np.float64]
+    x: FloatArray
+    y: FloatArray
+    coarse: int
+
+
+def oversample(images: FloatArray) -> FloatArray:
+    """Return (n, 2 box, 2 box) float32: pictures j on a grid twice as fine, by Fourier padding."""
+    return fourier_resample(images, OVERSAMPLING * images.shape[-1])
+
+
+def templates(images: FloatArray, mask: FloatArray) -> Templates:
+    """Prepare pictures i for `refine`.
+
+    Parameters
+    ----------
+    images : (n, box, box) float32
+        Standardised pictures.
+    mask : (box, box) float32
+        0 or 1.
+
+    Returns
+    -------
+    Templates
+    """
+    box = images.shape[-1]
+    yy, xx = np.nonzero(mask > 0)
+    quarter = (yy % 2 == 0) & (xx % 2 == 0)
+    order = np.argsort(~quarter, kind="stable")
+    yy, xx = yy[order], xx[order]
+    y, x = (yy - box // 2).astype(np.float32), (xx - box // 2).astype(np.float32)
+    slope_y = np.gradient(images, axis=1)[:, yy, xx]
+    slope_x = np.gradient(images, axis=2)[:, yy, xx]
+    values = _zero_mean(images[:, yy, xx])
+    norm = np.sqrt(np.sum(values.astype(np.float64) ** 2, axis=1))
+    gain = (1 / np.where(norm > 0, norm, 1)).astype(np.float32)
+    values = values * gain[:, None]
+    slopes = _zero_mean(np.stack([slope_y * x - slope_x * y, slope_x, slope_y], axis=1))
+    slopes = slopes * gain[:, None, None]
+    hessian = np.einsum("nap,nbp->nab", slopes, slopes, dtype=np.float64, optimize=True)
+    # A flat picture has no slopes; the ridge keeps its (unused) matrix invertible.
+    ridge = np.eye(3) * (1e-9 * np.trace(hessian, axis1=1, axis2=2)[:, None, None] + 1e-30)
+    # Fancy indexing leaves the classes along the fastest axis; the kernels run along pixels.
+    return Templates(
+        values=np.ascontiguousarray(values),
+        slopes=np.ascontiguousarray(slopes),
+        inverse_hessian=np.linalg.inv(hessian + ridge),
+        projection=np.einsum("nap,np->na", slopes, values, dtype=np.float64),
+        x=x,
+        y=y,
+        coarse=int(quarter.sum()),
+    )
+
+
+def refine(
+    rows: Templates,
+    columns: FloatArray,
+    candidates: Candidates,
+    wanted: NDArray[np.bool_],
+    *,
+    max_shift: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Refine the coarse poses of a tile and return the best distinct ones.
+
+    Parameters
+    ----------
+    rows : Templates
+        Pictures i.
+    columns : (c, 2 box, 2 box) float32
+        Pictures j from `oversample`.
+    candidates : Candidates
+        From the coarse search.
+    wanted : (r, c) bool
+        Which pairs to refine.
+    max_shift : float
+        Radius in working pixels that shifts stay within.
+
+    Returns
+    -------
+    poses : (r, c, FINALISTS, 4) float32
+        Rotation in degrees, shift y, shift x in working pixels, mirrored 0 or 1; the best of each
+        mirror state come first, then the next best pose.
+    ncc : (r, c, FINALISTS) float32
+        Correlation coefficient before the last, small step; −inf where there is no finalist.
+    """
+    return _refine_tile(  # type: ignore[no-any-return]
+        rows.values,
+        rows.slopes,
+        rows.inverse_hessian,
+        rows.projection,
+        rows.x,
+        rows.y,
+        rows.coarse,
+        columns,
+        candidates.correlation,
+        candidates.rotation,
+        candidates.shift_y,
+        candidates.shift_x,
+        wanted,
+        np.float32(max_shift),
+    )
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def sample_aligned(
+    fine: NDArray[np.float32],
+    pose: NDArray[np.float32],
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    out: NDArray[np.float32],
+    oversampling: int,
+) -> None:
+    """Sample picture j, turned and shifted by `pose`, at offsets (x, y) from the centre of i.
+
+    Parameters
+    ----------
+    fine : (side, side) float32
+        Picture j on a grid `oversampling` times as fine; its centre is ``side // 2``.
+    pose : (4,) float32
+        Rotation in degrees, shift y, shift x in pixels of i, mirrored; `model.Pose`'s convention.
+    x, y, out : (p,) float32
+        `out` receives bilinear values; beyond the border of j its outermost pixel is repeated.
+    oversampling : int
+    """
+    side = fine.shape[0]
+    angle = math.radians(pose[0])
+    cosine = np.float32(math.cos(angle) * oversampling)
+    sine = np.float32(math.sin(angle) * oversampling)
+    mirror = np.float32(-1.0 if pose[3] > 0.5 else 1.0)
+    zero, last = np.float32(0), np.float32(side - 1.001)
+    origin_u = np.float32(side // 2) - mirror * (cosine * pose[2] - sine * pose[1])
+    origin_v = np.float32(side // 2) - (sine * pose[2] + cosine * pose[1])
+    u_by_x, u_by_y = mirror * cosine, -mirror * sine
+    flat = fine.reshape(-1)
+    right, below, beyond = np.uint64(1), np.uint64(side), np.uint64(side + 1)
+    # In two passes over a short run: the arithmetic vectorises, the scattered loads cannot.
+    at = np.empty(_RUN, dtype=np.int32)
+    part_u = np.empty(_RUN, dtype=np.float32)
+    part_v = np.empty(_RUN, dtype=np.float32)
+    for first in range(0, len(x), _RUN):
+        count = min(_RUN, len(x) - first)
+        for q in range(count):
+            px, py = x[first + q], y[first + q]
+            u = min(max(np.float32(u_by_x * px + u_by_y * py + origin_u), zero), last)
+            v = min(max(np.float32(sine * px + cosine * py + origin_v), zero), last)
+            left, top = np.int32(u), np.int32(v)
+            part_u[q] = u - np.float32(left)
+            part_v[q] = v - np.float32(top)
+            at[q] = np.int32(top * np.int32(side)) + left
+        for q in range(count):
+            k = np.uint64(np.uint32(at[q]))
+            upper = flat[k] + part_u[q] * (flat[k + right] - flat[k])
+            lower = flat[k + below] + part_u[q] * (flat[k + beyond] - flat[k + below])
+            out[first + q] = upper + part_v[q] * (lower - upper)
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def _sums(
+    picture: NDArray[np.float32],
+    values: NDArray[np.float32],
+    slopes: NDArray[np.float32],
+    count: int,
+    sums: NDArray[np.float64],
+) -> None:
+    """Fill `sums` with the three Σ slope·j, Σij, Σj and Σj² over the first `count` pixels."""
+    total = square = common = turn = along_x = along_y = np.float32(0)
+    for p in range(count):
+        value = picture[p]
+        total += value
+        square += value * value
+        common += values[p] * value
+        turn += slopes[0, p] * value
+        along_x += slopes[1, p] * value
+        along_y += slopes[2, p] * value
+    sums[0], sums[1], sums[2] = turn, along_x, along_y
+    sums[3], sums[4], sums[5] = common, total, square
+
+
+@numba.njit(cache=True)
+def _ncc(sums: NDArray[np.float64], count: int, part: float) -> float:
+    """Return the correlation coefficient of unit-norm values with j; −2 where j is constant."""
+    power = sums[5] - sums[4] * sums[4] / count
+    return float(sums[3] / math.sqrt(power * part)) if power > 0 else -2.0
+
+
+@numba.njit(cache=True)
+def _step(
+    pose: NDArray[np.float32],
+    sums: NDArray[np.float64],
+    inverse_hessian: NDArray[np.float64],
+    projection: NDArray[np.float64],
+    part: float,
+    radius: float,
+    max_shift: float,
+) -> float:
+    """Move `pose` to the linearised maximum; return how far the rim of the mask moved, in px."""
+    slope_j = sums[:3] / part
+    solved_i = inverse_hessian @ projection
+    ahead = sums[3] / part - slope_j @ solved_i
+    if ahead <= 0:
+        return 0.0
+    step = inverse_hessian @ (slope_j * ((1.0 - projection @ solved_i) / ahead)) - solved_i
+    length = max(abs(step[0]) * radius, math.hypot(step[1], step[2]))
+    if length > _LONGEST_STEP:
+        step *= _LONGEST_STEP / length
+    cosine, sine = math.cos(step[0]), math.sin(step[0])
+    shift_x = step[1] + cosine * pose[2] - sine * pose[1]
+    shift_y = step[2] + sine * pose[2] + cosine * pose[1]
+    distance = math.hypot(shift_x, shift_y)
+    if distance > max_shift:
+        shift_x *= max_shift / distance
+        shift_y *= max_shift / distance
+    pose[0] = (pose[0] - math.degrees(step[0])) % 360.0
+    pose[1] = shift_y
+    pose[2] = shift_x
+    return float(length)
+
+
+@numba.njit(parallel=True, cache=True)
+def _refine_tile(
+    values: NDArray[np.float32],
+    slopes: NDArray[np.float32],
+    inverse_hessian: NDArray[np.float64],
+    projection: NDArray[np.float64],
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    coarse: int,
+    columns: NDArray[np.float32],
+    correlation: NDArray[np.float32],
+    rotation: NDArray[np.float32],
+    shift_y: NDArray[np.float32],
+    shift_x: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
+    max_shift: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    count_rows, count_columns = wanted.shape
+    candidates = len(correlation)
+    half = candidates // 2
+    pixels = len(x)
+    part = coarse / pixels
+    radius = math.sqrt(pixels / math.pi)
+    poses = np.zeros((count_rows, count_columns, FINALISTS, 4), dtype=np.float32)
+    ncc = np.full((count_rows, count_columns, FINALISTS), -np.inf, dtype=np.float32)
+    for pair in numba.prange(count_rows * count_columns):
+        i, j = pair // count_columns, pair % count_columns
+        if not wanted[i, j]:
+            continue
+        buffer = np.empty(pixels, dtype=np.float32)
+        sums = np.empty(6, dtype=np.float64)
+        found = np.full(candidates, -np.inf)
+        pose = np.zeros((candidates, 4), dtype=np.float32)
+        promising = correlation[:, i, j].max() - _UNPROMISING
+        for k in range(candidates):
+            # The first of each mirror state always stands, the second where it may still win.
+            if correlation[k, i, j] == -np.inf or (k % half and correlation[k, i, j] < promising):
+                continue
+            trial = np.empty(4, dtype=np.float32)
+            trial[0] = rotation[k, i, j]
+            trial[1] = shift_y[k, i, j]
+            trial[2] = shift_x[k, i, j]
+            trial[3] = k // half
+            for _ in range(_COARSE_STEPS):
+                sample_aligned(columns[j], trial, x[:coarse], y[:coarse], buffer, OVERSAMPLING)
+                _sums(buffer, values[i], slopes[i], coarse, sums)
+                reached = _ncc(sums, coarse, part)
+                if reached <= found[k]:
+                    break
+                found[k] = reached
+                pose[k] = trial
+                moved = _step(
+                    trial, sums, inverse_hessian[i], projection[i], part, radius, max_shift
+                )
+                if moved < _STILL:
+                    break
+        finalists = _distinct(found, pose, radius)
+        for place in range(FINALISTS):
+            k = finalists[place]
+            if k < 0 or found[k] < found.max() - _HOPELESS:
+                continue
+            sample_aligned(columns[j], pose[k], x, y, buffer, OVERSAMPLING)
+            _sums(buffer, values[i], slopes[i], pixels, sums)
+            ncc[i, j, place] = _ncc(sums, pixels, 1.0)
+            poses[i, j, place] = pose[k]
+            _step(
+                poses[i, j, place], sums, inverse_hessian[i], projection[i], 1.0, radius, max_shift
+            )
+    return poses, ncc
+
+
+@numba.njit(cache=True)
+def _distinct(
+    found: NDArray[np.float64], pose: NDArray[np.float32], radius: float
+) -> NDArray[np.int64]:
+    """Return the best candidate of each mirror state and the best of the rest, −1 for none."""
+    half = len(found) // 2
+    chosen = np.full(FINALISTS, -1, dtype=np.int64)
+    for state in range(2):
+        best = state * half + np.argmax(found[state * half : (state + 1) * half])
+        if found[best] > -np.inf:
+            chosen[state] = best
+    for k in range(len(found)):
+        same = chosen[k // half]
+        if k == same or found[k] == -np.inf:
+            continue
+        turn = abs(pose[k, 0] - pose[same, 0])
+        rim = math.radians(min(turn, 360.0 - turn)) * radius
+        moved = math.hypot(pose[k, 1] - pose[same, 1], pose[k, 2] - pose[same, 2])
+        if max(rim, moved) > _DISTINCT and (chosen[2] < 0 or found[k] > found[chosen[2]]):
+            chosen[2] = k
+    return chosen
+
+
+def _zero_mean(values: FloatArray) -> FloatArray:
+    centred: FloatArray = values - values.mean(axis=-1, keepdims=True, dtype=np.float64)
+    return centred.astype(np.float32)

@@ -1,0 +1,481 @@
+"""The stages in their order, as generators of small frozen events.
+
+Whoever consumes the events may stop at any of them (``contextlib.closing``): what was scored is in
+the store and the device is free again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import mrcfile
+import numpy as np
+
+import cryocorr_tui
+from cryocorr_tui.core import export
+from cryocorr_tui.core.backend import Backend, choose_backend
+from cryocorr_tui.core.errors import InputError
+from cryocorr_tui.core.files import DETECTION_FILES, RUN_FILES, atomic_path, prepare_output
+from cryocorr_tui.core.grouping import group_classes
+from cryocorr_tui.core.inputs import Inputs, find_squares, read_sources, to_class_averages
+from cryocorr_tui.core.model import (
+    ClassAverage,
+    Detection,
+    Groups,
+    Montage,
+    Quality,
+    Settings,
+    Stack,
+)
+from cryocorr_tui.core.overlay import draw_overlay
+from cryocorr_tui.core.preprocessing import WorkingSet, fourier_resample, prepare
+from cryocorr_tui.core.quality import score_quality
+from cryocorr_tui.core.significance import Null, benjamini_yekutieli, fit_null
+from cryocorr_tui.core.similarity import PairScorer, tile_size, warm_up
+from cryocorr_tui.core.store import STORE_NAME, RunStore
+
+__all__ = [
+    "AnalysisFinished",
+    "DetectionFinished",
+    "Event",
+    "Notice",
+    "StageProgressed",
+    "StageStarted",
+    "TileScored",
+    "analyze",
+    "detect",
+]
+
+MOST_GROUPED = 8000  # classes; linkage needs all pairs in memory at once
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins; `total` steps are ahead, 0 where the number is not known."""
+
+    stage: str
+    total: int
+
+
+@dataclass(frozen=True)
+class StageProgressed:
+    """`done` steps of a stage are behind."""
+
+    stage: str
+    done: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One sentence that the user should read."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class TileScored:
+    """A block of pairs is in the store; `done` of `total` pairs are."""
+
+    rows: slice
+    cols: slice
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class AnalysisFinished:
+    """All tables of a run are written."""
+
+    folder: Path
+    classes: int
+    pairs: int
+    groups: int
+    tables: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class DetectionFinished:
+    """The squares of all montages are written."""
+
+    folder: Path
+    squares: int
+    tables: tuple[Path, ...]
+
+
+Event = StageStarted | StageProgressed | Notice | TileScored | AnalysisFinished | DetectionFinished
+
+
+def analyze(
+    inputs: Sequence[Path],
+    output: Path,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    matrices: Sequence[str] = (),
+    min_score: float = 0.5,
+) -> Iterator[Event]:
+    """Compare all class averages with each other and write every table.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Stacks, montages, or pictures of one class average each.
+    output : Path
+        The run folder.
+    settings : Settings
+        Everything that shapes the result.
+    overwrite, resume : bool
+        What to do with a folder that holds something; see `files.prepare_output`.
+    matrices : sequence of str
+        Further fields to write as N×N tables ("ncc" …), beside the score.
+    min_score : float
+        Of the pairs written for more than `export.ALL_PAIRS_LIMIT` classes.
+
+    Yields
+    ------
+    Event
+        The last one is `AnalysisFinished`.
+
+    Raises
+    ------
+    CryocorrError
+        With one sentence that says what to mend. Nothing of an earlier run is touched before the
+        inputs have been read and understood.
+    """
+    timings: dict[str, float] = {}
+    began = time.perf_counter()
+    sources = Inputs()
+    yield StageStarted("reading", len(inputs))
+    with _timed(timings, "reading"):
+        for done in read_sources(inputs, settings, sources):
+            yield StageProgressed("reading", done)
+        classes, detections = to_class_averages(sources, settings)
+        working = prepare(classes, settings)
+    backend, remark = choose_backend(settings.device)
+    for text in (*_all_notes(sources, classes, detections, working), remark):
+        if text:
+            yield Notice(text)
+
+    yield StageStarted("scoring quality", len(classes))
+    with _timed(timings, "scoring quality"):
+        quality = _quality(working)
+        yield StageProgressed("scoring quality", len(classes))
+
+    fingerprint = _fingerprint(working, settings, backend)
+    prepare_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
+    with _store(output, working, settings, fingerprint) as store:
+        with _timed(timings, "comparing"):
+            yield from _compare(store, working, settings, backend)
+        yield StageStarted("grouping", 0)
+        with _timed(timings, "grouping"):
+            null, groups = _group(store, quality)
+        if groups is None:
+            yield Notice(f"More than {MOST_GROUPED} class averages are not grouped.")
+        yield StageStarted("writing tables", 0)
+        with _timed(timings, "writing tables"):
+            tables = _write_tables(
+                store, classes, detections, working, quality, groups, null, settings,
+                matrices=matrices, min_score=min_score,
+            )  # fmt: skip
+        timings["all"] = time.perf_counter() - began
+        tables.append(output / "run.json")
+        export.write_run_json(
+            tables[-1],
+            {
+                **_provenance(sources, settings),
+                "device": backend.name,
+                "fingerprint": fingerprint,
+                "classes": len(classes),
+                "pairs": store.pairs_done(),
+                "null": asdict(null),
+                "grouping": None if groups is None else groups.criterion,
+                "seconds": {stage: round(value, 3) for stage, value in timings.items()},
+            },
+        )
+        yield AnalysisFinished(
+            folder=output,
+            classes=len(classes),
+            pairs=store.pairs_done(),
+            groups=0 if groups is None else len(groups.representatives),
+            tables=tuple(tables),
+        )
+
+
+def detect(
+    inputs: Sequence[Path], output: Path, settings: Settings, *, overwrite: bool = False
+) -> Iterator[Event]:
+    """Cut montages into squares.
+
+    Writes ``squares.csv``, one ``overlay_NAME.png`` a montage, and ``stack.mrcs`` with the whole
+    squares of all montages in one box.
+
+    Yields
+    ------
+    Event
+        The last one is `DetectionFinished`.
+
+    Raises
+    ------
+    CryocorrError
+        With one sentence that says what to mend; nothing is written then.
+    """
+    sources = Inputs()
+    yield StageStarted("reading", len(inputs))
+    for done in read_sources(inputs, settings, sources):
+        yield StageProgressed("reading", done)
+    montages = [source for source in sources.sources if isinstance(source, Montage)]
+    stack = next((source for source in sources.sources if isinstance(source, Stack)), None)
+    if stack is not None:
+        raise InputError(
+            f"{stack.source}: is a stack already, there is nothing to cut; give it to "
+            "cryocorr analyze."
+        )
+    yield StageStarted("finding squares", len(montages))
+    detections = []
+    for done, montage in enumerate(montages, start=1):
+        detections.append(find_squares(montage, settings))
+        yield StageProgressed("finding squares", done)
+    classes, _ = to_class_averages(sources, settings)
+    for text in _all_notes(sources, classes, detections):
+        yield Notice(text)
+    prepare_output(output, overwrite=overwrite, own=DETECTION_FILES)
+    tables = [output / "squares.csv"]
+    export.write_squares(tables[0], detections)
+    for montage, detection, name in zip(
+        montages, detections, _overlay_names(montages), strict=True
+    ):
+        tables.append(output / name)
+        _write_picture(tables[-1], draw_overlay(montage, detection))
+    if classes:
+        tables.append(output / "stack.mrcs")
+        _write_stack(tables[-1], classes)
+    yield DetectionFinished(output, sum(len(d.squares) for d in detections), tuple(tables))
+
+
+def _compare(
+    store: RunStore, working: WorkingSet, settings: Settings, backend: Backend
+) -> Generator[Event, None, None]:
+    """Score the tiles that are not in the store yet."""
+    total = store.n * (store.n - 1) // 2
+    done = store.pairs_done()
+    if done == total:
+        return
+    yield StageStarted("compiling kernels (kept for the next run)", 0)
+    warm_up(backend)
+    yield StageStarted("comparing pairs", total)
+    try:
+        scorer = PairScorer(working, settings, backend, memory=_memory(settings))
+        for tile in store.tiles():
+            if store.done(tile):
+                continue
+            store.write(tile, scorer.score(tile.rows, tile.cols))
+            done = store.pairs_done()
+            yield TileScored(tile.rows, tile.cols, done, total)
+    finally:
+        backend.release()
+
+
+@contextmanager
+def _store(
+    output: Path, working: WorkingSet, settings: Settings, fingerprint: str
+) -> Iterator[RunStore]:
+    """Open the store of an earlier run in `output`, or make a new one."""
+    if (output / STORE_NAME).exists():
+        store = RunStore.open(output, fingerprint=fingerprint)
+    else:
+        n, box = working.images.shape[:2]
+        store = RunStore.create(
+            output,
+            n=n,
+            tile=tile_size(n, box, _memory(settings)),
+            fingerprint=fingerprint,
+            manifest={"settings": asdict(settings), "version": cryocorr_tui.__version__},
+        )
+    with store:
+        yield store
+
+
+def _quality(working: WorkingSet) -> Quality:
+    bright = np.ones(len(working.images), dtype=np.int8)  # the working set is bright already
+    return score_quality(
+        working.images, mask=working.mask, contrast=bright, pixel_size=working.pixel_size
+    )
+
+
+def _group(store: RunStore, quality: Quality) -> tuple[Null, Groups | None]:
+    null = fit_null(store.condensed("blend"))
+    if store.n > MOST_GROUPED:
+        return null, None
+    blend = store.symmetric("blend", slice(None), slice(None))
+    return null, group_classes(blend, quality=quality.quality, null=null)
+
+
+def _write_tables(
+    store: RunStore,
+    classes: Sequence[ClassAverage],
+    detections: Sequence[Detection],
+    working: WorkingSet,
+    quality: Quality,
+    groups: Groups | None,
+    null: Null,
+    settings: Settings,
+    *,
+    matrices: Sequence[str],
+    min_score: float,
+) -> list[Path]:
+    folder = store.folder
+    reasons = {k: reason for k, reason in enumerate(working.reasons) if reason}
+    p_values = null.p_values(store.condensed("blend"))
+    tables = [folder / "classes.csv"]
+    contrast = ["bright" if sign > 0 else "dark" for sign in working.contrast]
+    export.write_classes(
+        tables[-1],
+        classes,
+        quality,
+        groups,
+        extra={"contrast": contrast, "reason": working.reasons},
+    )
+    tables.append(folder / "pairs.csv")
+    export.write_pairs(
+        tables[-1],
+        store,
+        classes,
+        quality=quality.quality,
+        quality_weight=settings.quality_weight,
+        p_values=p_values,
+        q_values=benjamini_yekutieli(p_values),
+        reasons=reasons,
+        min_score=min_score,
+    )
+    for field in ("score", *matrices):
+        tables.append(folder / ("matrix.csv" if field == "score" else f"matrix_{field}.csv"))
+        export.write_matrix(
+            tables[-1],
+            store,
+            field,
+            quality=quality.quality,
+            quality_weight=settings.quality_weight,
+            reasons=reasons,
+        )
+    if groups is not None:
+        tables.append(folder / "groups.csv")
+        blend = store.symmetric("blend", slice(None), slice(None))
+        export.write_groups(tables[-1], groups, classes, quality.quality, blend)
+    if detections:
+        tables.append(folder / "squares.csv")
+        export.write_squares(tables[-1], detections)
+    return tables
+
+
+def _all_notes(
+    sources: Inputs,
+    classes: Sequence[ClassAverage],
+    detections: Sequence[Detection],
+    working: WorkingSet | None = None,
+) -> Iterator[str]:
+    yield from sources.notes
+    for detection in detections:
+        for note in detection.notes:
+            yield note if note.startswith(detection.source) else f"{detection.source}: {note}"
+    if working is not None:
+        yield from working.notes
+        for item, reason in zip(classes, working.reasons, strict=True):
+            if reason:
+                yield (
+                    f"Class {item.class_id} (image {item.source_index} of {item.source}) {reason}; "
+                    "it is not compared."
+                )
+
+
+def _fingerprint(working: WorkingSet, settings: Settings, backend: Backend) -> str:
+    """Return a name for everything the content of the store depends on."""
+    digest = hashlib.sha256(cryocorr_tui.__version__.encode())
+    for array in (working.images, working.mask, working.scale):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    shaping = {
+        "device": "cuda" if backend.is_cuda else "cpu",
+        "max_shift": working.max_shift,
+        "mirror": settings.mirror,
+        "weights": asdict(settings.weights),
+        "seed": settings.seed,
+        "reasons": working.reasons,
+    }
+    digest.update(json.dumps(shaping, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _provenance(sources: Inputs, settings: Settings) -> dict[str, object]:
+    """Return what a reader of ``run.json`` needs to repeat the run."""
+    packages = ("numpy", "scipy", "numba", "opencv-python-headless", "scikit-image", "zarr")
+    return {
+        "version": cryocorr_tui.__version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "settings": asdict(settings),
+        "inputs": [
+            {
+                "path": source.source,
+                "sha256": sources.sha256[source.source],
+                "format": source.format,
+                "pixel_size_angstrom": source.pixel_size,
+                "images": len(source.images) if isinstance(source, Stack) else None,
+            }
+            for source in sources.sources
+        ],
+    }
+
+
+def _memory(settings: Settings) -> float:
+    """Return the bytes a run may use."""
+    if settings.memory is not None:
+        return settings.memory * 1e9
+    return Backend("cpu").free_memory() / 2
+
+
+def _overlay_names(montages: Sequence[Montage]) -> list[str]:
+    """Return a file name for each overlay; montages of the same name are numbered."""
+    seen: Counter[str] = Counter()
+    names = []
+    for montage in montages:
+        stem = Path(montage.source).stem
+        seen[stem] += 1
+        names.append(f"overlay_{stem}{'' if seen[stem] == 1 else f'-{seen[stem]}'}.png")
+    return names
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    with atomic_path(path) as partial:
+        encoded = cv2.imencode(".png", picture[..., ::-1])[1]
+        partial.write_bytes(encoded.tobytes())
+
+
+def _write_stack(path: Path, classes: Sequence[ClassAverage]) -> None:
+    """Write all class averages as one MRC stack, in the box of the smallest."""
+    box = min(item.image.shape[0] for item in classes)
+    images = np.concatenate([fourier_resample(item.image[None], box) for item in classes])
+    pixel_size = classes[0].pixel_size
+    with atomic_path(path) as partial, mrcfile.new(partial) as mrc:
+        mrc.set_data(images)
+        mrc.set_image_stack()
+        if pixel_size is not None:
+            mrc.voxel_size = pixel_size * classes[0].image.shape[0] / box
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        timings[stage] = time.perf_counter() - began

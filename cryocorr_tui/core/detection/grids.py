@@ -1,0 +1,255 @@
+"""Grids of equal squares from line evidence: candidates, their lattice, the cells it implies.
+
+A single box with four borders may be anything. Many boxes of one size on one lattice are a montage,
+and once the lattice is known a faint square in it needs little evidence of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from cryocorr_tui.core.detection.evidence import LineEvidence
+
+__all__ = ["Grid", "box_sides", "candidate_boxes", "find_grids", "overlapping"]
+
+FloatArray = NDArray[np.float64]
+
+# Corners are sought with a short line (small squares) and a long one (faint borders); noise alone
+# reaches these means about once in a million pixels.
+CORNERS = ((20, 0.5), (56, 0.3))
+CORNER_LIMIT = 2000
+MOST_BOXES = 1000  # of one size that are looked at
+NEARLY = 0.1  # difference of support that decides nothing
+SIZE_STEP = 0.02  # natural logarithm: boxes of one size differ by less
+LONE_BOX = 0.4
+MOST_UNEQUAL_SIDES = 0.04
+WIDEST_GUTTER = 1.2  # of the box; squares further apart are no neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A lattice of equal boxes: cell (row, column) begins at ``(y + row·pitch_y, x + column·pitch_x)``.
+
+    Lengths are pixels of the searched picture. ``members`` is (n, 2) int, the row and column of the
+    boxes that the lattice was fitted to; ``strength`` is their summed perimeter × evidence.
+    """
+
+    x: float
+    y: float
+    pitch_x: float
+    pitch_y: float
+    width: float
+    height: float
+    members: NDArray[np.intp]
+    strength: float
+
+    def boxes(self, cells: NDArray[np.intp]) -> FloatArray:
+        """Return x0, y0, x1, y1 of (n, 2) cells (row, column)."""
+        x0 = self.x + cells[:, 1] * self.pitch_x
+        y0 = self.y + cells[:, 0] * self.pitch_y
+        return np.stack([x0, y0, x0 + self.width, y0 + self.height], axis=1)
+
+
+def box_sides(
+    evidence: Sequence[LineEvidence], boxes: FloatArray, *, slack: int
+) -> NDArray[np.float32]:
+    """Return (n, 4) evidence of each side, the better of all pictures at hand."""
+    return np.maximum.reduce([lines.sides(boxes, slack=slack) for lines in evidence])
+
+
+def candidate_boxes(
+    evidence: Sequence[LineEvidence], *, min_box: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return boxes of nearly equal sides with four visible borders.
+
+    Returns
+    -------
+    boxes : (n, 4) float64
+        x0, y0, x1, y1.
+    support : (n,) float64
+        Mean evidence of the four sides, 0…1.
+    """
+    starts, ends = [], []
+    for lines in evidence:
+        for length, threshold in CORNERS:
+            start, end = lines.corners(min(length, min_box), threshold, CORNER_LIMIT)
+            starts.append(start)
+            ends.append(end)
+    boxes = _pair_corners(
+        np.unique(np.concatenate(starts), axis=0), np.unique(np.concatenate(ends), axis=0), min_box
+    )
+    sides = box_sides(evidence, boxes, slack=1)
+    height, width = (side - 1 for side in evidence[0].vertical.shape)
+    # The edge of the picture may end a square, but it is no evidence for one.
+    sides[(boxes <= 1) | (boxes >= np.array([width, height, width, height]) - 1)] = np.nan
+    inner = np.isfinite(sides).sum(axis=1)
+    ranked = np.sort(sides, axis=1)
+    mean = np.nansum(sides, axis=1) / np.maximum(inner, 1)
+    good = (inner > 0) & (ranked[:, 0] > 0.25) & (mean > 0.5)
+    good &= (inner < 2) | (ranked[:, 1] > 0.4)
+    return boxes[good], mean[good].astype(np.float64)
+
+
+def _pair_corners(starts: NDArray[np.intp], ends: NDArray[np.intp], min_box: int) -> FloatArray:
+    """Return every box from a start to an end on about the same diagonal."""
+    if not len(starts) or not len(ends):
+        return np.empty((0, 4))
+    largest = int((ends.max(axis=0) - starts.min(axis=0)).min())
+    reach = int(MOST_UNEQUAL_SIDES * max(largest, 0)) + 2
+    diagonal = ends[:, 0] - ends[:, 1]
+    order = np.argsort(diagonal, kind="stable")
+    ends, diagonal = ends[order], diagonal[order]
+    own = starts[:, 0] - starts[:, 1]
+    first = np.searchsorted(diagonal, own - reach, "left")
+    count = np.searchsorted(diagonal, own + reach, "right") - first
+    start = np.repeat(np.arange(len(starts)), count)
+    end = np.arange(len(start)) - np.repeat(np.cumsum(count) - count, count) + first[start]
+    size = ends[end] - starts[start]
+    short, long = size.min(axis=1), size.max(axis=1)
+    square = (short >= min_box) & (long - short <= 2 + MOST_UNEQUAL_SIDES * short)
+    return np.concatenate([starts[start[square]], ends[end[square]]], axis=1).astype(np.float64)
+
+
+def find_grids(
+    boxes: FloatArray, support: FloatArray, *, least: float, relative: float
+) -> Iterator[Grid]:
+    """Yield the grids among candidate boxes, the strongest first, without overlap.
+
+    Grids weaker than `least`, or than `relative` times the strongest, are left out.
+    """
+    while (best := _strongest_grid(boxes, support, least)) is not None:
+        yield best
+        least = max(least, relative * best.strength)
+        free = ~overlapping(boxes, best.boxes(best.members))
+        boxes, support = boxes[free], support[free]
+
+
+def _strongest_grid(boxes: FloatArray, support: FloatArray, least: float) -> Grid | None:
+    """Return the strongest grid of boxes of any one size, None where all are below `least`."""
+    if not len(boxes):
+        return None
+    worth = _strength(boxes, support)
+    octave = np.log((boxes[:, 2:] - boxes[:, :2]).mean(axis=1))
+    bins = np.rint((octave - octave.min()) / SIZE_STEP).astype(np.intp)
+    # No grid can be stronger than all boxes of its size together.
+    bound = np.convolve(np.bincount(bins, worth), np.ones(5), "same")
+    best: Grid | None = None
+    for peak in np.argsort(-bound, kind="stable"):
+        if bound[peak] <= least:
+            break
+        size = math.exp(octave.min() + peak * SIZE_STEP)
+        alike = np.abs(octave - math.log(size)) <= SIZE_STEP + 2.0 / size
+        if alike.any():
+            grid = _strongest_lattice(boxes[alike], support[alike])
+            if grid.strength > least:
+                best, least = grid, grid.strength
+    return best
+
+
+def _strength(boxes: FloatArray, support: FloatArray) -> FloatArray:
+    """Return the perimeter of each box, weighed so that boxes of chance borders count little."""
+    perimeter: FloatArray = 2.0 * (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
+    return perimeter * support**4
+
+
+def _strongest_lattice(boxes: FloatArray, support: FloatArray) -> Grid:
+    """Return the strongest lattice of boxes of about one size."""
+    kept = _best_of_each_place(boxes, support)
+    boxes, support = boxes[kept], support[kept]
+    size = float(np.median(boxes[:, 2:] - boxes[:, :2]))
+    corner = boxes[:, :2]
+    offset = corner[None] - corner[:, None]  # (from, to, xy)
+    slip = 2.0 + 0.02 * size
+    linked = np.zeros((len(boxes), len(boxes)), bool)
+    pitch = []
+    for axis in (0, 1):
+        along, across = offset[..., axis], offset[..., 1 - axis]
+        step = _common_step(along, across, size, slip)
+        pitch.append(step)
+        if step:
+            times = np.rint(along / step)
+            linked |= (
+                (times >= 1)
+                & (times <= 2)
+                & (np.abs(along - times * step) <= slip)
+                & (np.abs(across) <= slip)
+            )
+    _, label = connected_components(csr_array(linked), directed=False)
+    strength = np.bincount(label, _strength(boxes, support))
+    # A window or a plot frame is one big box: lone boxes count less, so that the grid inside wins.
+    strength[np.bincount(label) == 1] *= LONE_BOX
+    strongest = int(np.argmax(strength))
+    return _fit(
+        boxes[label == strongest], pitch[0] or size, pitch[1] or size, float(strength[strongest])
+    )
+
+
+def _best_of_each_place(boxes: FloatArray, support: FloatArray) -> NDArray[np.intp]:
+    """Return one box a place: the smallest of those nearly as well supported as the best.
+
+    The lines on both edges of a border make several boxes around one square; the smallest leaves
+    the border out, and taking it everywhere keeps the lattice regular.
+    """
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    size = (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
+    near = size / 4
+    left = np.ones(len(boxes), bool)
+    kept = []
+    for index in np.argsort(-support, kind="stable"):
+        if len(kept) == MOST_BOXES:
+            break
+        if left[index]:
+            here = left & (np.abs(centre - centre[index]).max(axis=1) <= near[index])
+            good = np.flatnonzero(here & (support >= support[index] - NEARLY))
+            kept.append(good[np.argmin(size[good])])
+            left &= ~here
+    return np.array(kept, np.intp)
+
+
+def _common_step(along: FloatArray, across: FloatArray, size: float, slip: float) -> float:
+    """Return the distance that most boxes have to their next neighbour, 0 where there is none."""
+    forward = (np.abs(across) <= slip) & (along >= size - slip)
+    nearest = np.where(forward, along, np.inf).min(axis=1)
+    steps = np.sort(nearest[nearest <= (1.0 + WIDEST_GUTTER) * size])
+    if not len(steps):
+        return 0.0
+    fellows = np.searchsorted(steps, steps + slip, "right") - np.arange(len(steps))
+    first = int(np.argmax(fellows))
+    return float(np.median(steps[first : first + fellows[first]]))
+
+
+def _fit(boxes: FloatArray, pitch_x: float, pitch_y: float, strength: float) -> Grid:
+    column, x, pitch_x = _fit_axis(boxes[:, 0], pitch_x)
+    row, y, pitch_y = _fit_axis(boxes[:, 1], pitch_y)
+    width, height = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
+    cells = np.unique(np.stack([row, column], axis=1), axis=0)
+    return Grid(x, y, pitch_x, pitch_y, float(width), float(height), cells, strength)
+
+
+def _fit_axis(begin: FloatArray, pitch: float) -> tuple[NDArray[np.intp], float, float]:
+    """Return the index of each box along one axis, and origin and pitch of the lattice."""
+    order = np.argsort(begin, kind="stable")
+    steps = np.rint(np.diff(begin[order]) / pitch)  # from box to box, so that no error adds up
+    index = np.empty(len(begin), np.intp)
+    index[order] = np.concatenate([[0], np.cumsum(steps)]).astype(np.intp)
+    if index.max() > 0:
+        fitted, origin = np.polyfit(index, begin, 1)
+        return index, float(origin), float(fitted)
+    return index, float(np.median(begin)), pitch
+
+
+def overlapping(boxes: FloatArray, taken: FloatArray) -> NDArray[np.bool_]:
+    """Say which boxes share area with the taken ones, or lie around them."""
+    hit = np.zeros(len(boxes), bool)
+    for x0, y0, x1, y1 in taken:
+        wide = np.minimum(boxes[:, 2], x1) - np.maximum(boxes[:, 0], x0)
+        high = np.minimum(boxes[:, 3], y1) - np.maximum(boxes[:, 1], y0)
+        hit |= (wide > 0.1 * (x1 - x0)) & (high > 0.1 * (y1 - y0))
+    return hit

@@ -1,0 +1,119 @@
+"""A montage of squares that touch without any border, found by its seams.
+
+Where neighbouring squares share the grey level, no single side can be seen. But pixels that belong
+to different pictures differ more than neighbours within one, and such a montage fills the picture
+with whole squares: few divisions are possible, and each is judged by all its seams at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["seam_grid"]
+
+FloatArray = NDArray[np.float64]
+
+MOST_SQUARES_ABREAST = 25
+UNEQUAL_SIDES = 0.02
+# Standard deviations by which the seams must exceed the same comb of lines elsewhere, and the
+# factor by which they must exceed the best of those (JPEG blocks make many good combs).
+SEAM_SIGMAS = 4.0
+SEAM_LEAD = 1.3
+BANDS = 3
+BAND_SIGMAS = 2.0
+
+
+def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Return the squares of a picture that touching squares fill, none where it is not one.
+
+    Returns
+    -------
+    boxes : (n, 4) float64
+        x0, y0, x1, y1.
+    cells : (n, 2) int
+        Row and column.
+    """
+    x0, y0, x1, y1 = _filled_part(grey)
+    part = grey[y0:y1, x0:x1]
+    best, division = 0.0, (0, 0)
+    contrast = [
+        [_seam_contrast(band) for band in np.array_split(picture, BANDS)]
+        for picture in (part, np.ascontiguousarray(part.T))
+    ]
+    for columns, rows in _divisions(x1 - x0, y1 - y0, min_box):
+        seen = [
+            _comb_sigmas(bands, count)
+            for bands, count in zip(contrast, (columns, rows), strict=True)
+            if count > 1
+        ]
+        if min(seen) >= SEAM_SIGMAS and sum(seen) > max(best, 2 * SEAM_SIGMAS):
+            best, division = sum(seen), (columns, rows)
+    columns, rows = division
+    column, row = np.meshgrid(np.arange(columns), np.arange(rows))
+    cells = np.stack([row.ravel(), column.ravel()], axis=1).astype(np.intp)
+    if not len(cells):
+        return np.empty((0, 4)), cells
+    step = np.array([(x1 - x0) / columns, (y1 - y0) / rows])
+    corner = np.array([x0, y0]) + cells[:, ::-1] * step
+    return np.concatenate([corner, corner + step], axis=1), cells
+
+
+def _filled_part(grey: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Return x0, y0, x1, y1 of the picture less its rows and columns of one level."""
+    rows = np.flatnonzero(np.ptp(grey, axis=1) > 6)
+    columns = np.flatnonzero(np.ptp(grey, axis=0) > 6)
+    if not len(rows) or not len(columns):
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _divisions(width: int, height: int, min_box: int) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of columns and rows that cut an area into squares."""
+    for columns in range(1, min(MOST_SQUARES_ABREAST, width // min_box) + 1):
+        rows = round(height * columns / width) if width else 0
+        if not 1 <= rows <= MOST_SQUARES_ABREAST or rows * columns < 2:
+            continue
+        wide, high = width / columns, height / rows
+        if min(wide, high) >= min_box and abs(wide - high) <= 1 + UNEQUAL_SIDES * wide:
+            yield columns, rows
+
+
+def _seam_contrast(part: NDArray[np.uint8]) -> FloatArray:
+    """Return how much each line between two columns stands out from the lines beside it."""
+    if min(part.shape) < 2:
+        return np.zeros(max(part.shape[1] - 1, 0))
+    step = cv2.absdiff(part[:, 1:], part[:, :-1])
+    profile = np.log2(step.astype(np.float32) + 1.0).mean(axis=0, dtype=np.float64)
+    near = np.lib.stride_tricks.sliding_window_view(np.pad(profile, 6, "reflect"), 13)
+    contrast: FloatArray = profile - np.median(near, axis=1)
+    return contrast
+
+
+def _comb_sigmas(bands: list[FloatArray], count: int) -> float:
+    """Return by how many standard deviations the seams of `count` squares exceed other combs.
+
+    Seams run through the whole picture, so that they must lead in every band of it.
+    """
+    pitch = (len(bands[0]) + 1) / count
+    teeth = np.rint(np.arange(1, count) * pitch).astype(np.intp) - 1
+    shifts = np.arange(3, int(pitch) - 3)
+    if len(shifts) < 8:
+        return 0.0
+    comb = teeth + np.concatenate([[0], shifts])[:, None]
+    combs = np.stack(
+        [
+            np.maximum.reduce([band, np.roll(band, 1), np.roll(band, -1)])[comb % len(band)]
+            for band in bands
+        ]
+    ).mean(axis=2)  # (band, shift)
+    combs -= combs[:, 1:].mean(axis=1, keepdims=True)
+    if (combs[:, 0] < BAND_SIGMAS * combs[:, 1:].std(axis=1)).any():
+        return 0.0
+    here, elsewhere = combs[:, 0].mean(), combs[:, 1:].mean(axis=0)
+    if here <= SEAM_LEAD * elsewhere.max():
+        return 0.0
+    return float(here / max(elsewhere.std(), 1e-9))

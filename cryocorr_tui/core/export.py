@@ -1,0 +1,415 @@
+"""The tables of a run.
+
+CSV as RFC 4180 has it: UTF-8, CRLF line ends, one header row, fields quoted where they must be.
+Numbers have the fewest digits that give the same float32 back, what is not known is an empty field,
+booleans are ``true`` and ``false``. Each file appears whole or not at all (`files.atomic_path`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.files import atomic_path
+from cryocorr_tui.core.model import PAIR_FIELDS, ClassAverage, Detection, Groups, Quality
+from cryocorr_tui.core.scoring import pair_reason, pair_score, pair_weight
+from cryocorr_tui.core.store import SYMMETRIC_FIELDS, RunStore
+
+__all__ = [
+    "ALL_PAIRS_LIMIT",
+    "write_classes",
+    "write_groups",
+    "write_matrix",
+    "write_pairs",
+    "write_run_json",
+    "write_squares",
+]
+
+# Above this many classes `pairs.csv` would be a file of gigabytes: only high scores are written.
+ALL_PAIRS_LIMIT = 3000
+
+# Pairs held in memory at once while a table is written: about 100 MB.
+PAIRS_AT_ONCE = 500_000
+
+FloatArray = NDArray[np.float32]
+Numbers = Sequence[float | None] | NDArray[np.number | np.bool_]
+
+
+def write_classes(
+    path: Path | str,
+    classes: Sequence[ClassAverage],
+    quality: Quality,
+    groups: Groups | None = None,
+    selected: NDArray[np.bool_] | None = None,
+    *,
+    extra: Mapping[str, Sequence[object]] | None = None,
+) -> None:
+    """Write ``classes.csv``, one row a class average.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    classes : sequence of ClassAverage
+        In the order of their class ids.
+    quality : Quality
+        Of the same classes.
+    groups : Groups, optional
+        Without them, and for a class that was not scored, the column ``group`` is empty.
+    selected : (n,) bool, optional
+        Which classes to keep; without it the column is empty.
+    extra : mapping of str to sequence, optional
+        Further columns, put at the end.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    n = len(classes)
+    if quality.quality.shape != (n,):
+        raise ValueError(f"expected quality of shape ({n},), received {quality.quality.shape}")
+    labels = np.zeros(n, dtype=np.int32) if groups is None else groups.labels
+    columns: dict[str, object] = {
+        "class_id": [c.class_id for c in classes],
+        "source": _texts([c.source for c in classes]),
+        "source_index": [c.source_index for c in classes],
+        "x": _floats([c.x for c in classes]),
+        "y": _floats([c.y for c in classes]),
+        "width": _floats([c.width for c in classes]),
+        "height": _floats([c.height for c in classes]),
+        "box_px": [max(c.image.shape) for c in classes],
+        "pixel_size_angstrom": _floats([c.pixel_size for c in classes]),
+        "particles": _counts([c.particles for c in classes]),
+        "resolution_angstrom": _floats([c.resolution for c in classes]),
+        "quality": _floats(quality.quality),
+        "texture": _floats(quality.texture),
+        "edge": _floats(quality.edge),
+        "signal": _floats(quality.signal),
+        "centring": _floats(quality.centring),
+        "fill": _floats(quality.fill),
+        "group": _counts(np.where(labels > 0, labels, np.nan)),
+        "selected": "" if selected is None else _booleans(selected),
+    }
+    _write_table(path, pd.DataFrame({**columns, **(extra or {})}))
+
+
+def write_pairs(
+    path: Path | str,
+    store: RunStore,
+    classes: Sequence[ClassAverage],
+    *,
+    quality: FloatArray,
+    quality_weight: float,
+    p_values: NDArray[np.floating] | None = None,
+    q_values: NDArray[np.floating] | None = None,
+    reasons: Mapping[int, str] | None = None,
+    min_score: float = 0.5,
+) -> None:
+    """Write ``pairs.csv``, one row a pair i < j, by i, then j, streamed from `store`.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    store : RunStore
+        A pair of a tile that is not done yet has empty fields and the reason "not scored".
+    classes : sequence of ClassAverage
+        The n classes of the run. A period in Å is that of class i, in whose frame a pair is scored.
+    quality : (n,) float32
+        0 to 1.
+    quality_weight : float
+        See `scoring.pair_weight`.
+    p_values, q_values : (n (n − 1) / 2,) float, optional
+        In the order of the rows, as `RunStore.condensed` has it.
+    reasons : mapping of int to str, optional
+        Why a class was left out, see `scoring.pair_reason`.
+    min_score : float
+        Above `ALL_PAIRS_LIMIT` classes only pairs of at least this score are written.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written or the store is damaged.
+    """
+    n = store.n
+    if len(classes) != n or quality.shape != (n,):
+        raise ValueError(
+            f"expected {n} classes and quality of shape ({n},), received {len(classes)} classes and"
+            f" quality of shape {quality.shape}"
+        )
+    unknown = np.broadcast_to(np.float32(np.nan), n * (n - 1) // 2)
+    p_values = unknown if p_values is None else p_values
+    q_values = unknown if q_values is None else q_values
+    if p_values.shape != unknown.shape or q_values.shape != unknown.shape:
+        raise ValueError(
+            f"expected p_values and q_values of shape {unknown.shape}, received {p_values.shape}"
+            f" and {q_values.shape}"
+        )
+    pixel_size = _floats([c.pixel_size for c in classes])
+    _, source = np.unique([c.source for c in classes], return_inverse=True)
+    written = 0
+    with _csv_file(path) as file:
+        for rows in _row_blocks(n):
+            window = store.window(rows, slice(None))
+            i, j = np.nonzero(np.arange(n) > np.arange(n)[rows, np.newaxis])
+            fields = dict(zip(PAIR_FIELDS, window[:, i, j], strict=True))
+            i += rows.start
+            weight = pair_weight(quality[i], quality[j], quality_weight)
+            score = pair_score(fields["blend"], weight)
+            block = slice(written, written + i.size)
+            written += i.size
+            frame = pd.DataFrame(
+                {
+                    "i": i,
+                    "j": j,
+                    "score": score,
+                    "blend": fields["blend"],
+                    "weight": weight,
+                    "ncc": fields["ncc"],
+                    "ssim": fields["ssim"],
+                    "nmi": fields["nmi"],
+                    "frc_resolution_px": fields["frc_resolution_px"],
+                    "frc_resolution_angstrom": fields["frc_resolution_px"] * pixel_size[i],
+                    "rotation_deg": fields["rotation_deg"],
+                    "shift_y_px": fields["shift_y_px"],
+                    "shift_x_px": fields["shift_x_px"],
+                    "mirrored": _booleans(fields["mirrored"]),
+                    "same_source": _booleans(source[i] == source[j]),
+                    "p_value": _floats(p_values[block]),
+                    "q_value": _floats(q_values[block]),
+                    "reason": _reasons(i, j, fields["blend"], reasons or {}),
+                }
+            )
+            if n > ALL_PAIRS_LIMIT:
+                frame = frame[score >= min_score]
+            frame.to_csv(file, index=False, header=rows.start == 0, lineterminator="\r\n")
+
+
+def write_matrix(
+    path: Path | str,
+    store: RunStore,
+    field: str = "score",
+    *,
+    quality: FloatArray,
+    quality_weight: float,
+    reasons: Mapping[int, str] | None = None,
+) -> None:
+    """Write one field of all pairs as an N×N table, streamed from `store`.
+
+    The first row and the first column are class ids. On the diagonal stands what a class gives
+    with itself: 1 for ``blend``, ``ncc``, ``ssim`` and ``nmi``, its weight for ``score``, and an
+    empty field for ``frc_resolution_px``, since the curve of an image with itself never falls. A
+    class that was not scored has an empty field there too.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    store : RunStore
+        The run.
+    field : str
+        "score" or one of `store.SYMMETRIC_FIELDS`.
+    quality : (n,) float32
+        0 to 1.
+    quality_weight : float
+        See `scoring.pair_weight`; matters to the score alone.
+    reasons : mapping of int to str, optional
+        The classes that were not scored, with the reason.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written or the store is damaged.
+    """
+    n = store.n
+    if field != "score" and field not in SYMMETRIC_FIELDS:
+        raise ValueError(f"expected 'score' or one of {SYMMETRIC_FIELDS}, received {field!r}")
+    if quality.shape != (n,):
+        raise ValueError(f"expected quality of shape ({n},), received {quality.shape}")
+    itself = np.full(n, np.nan if field == "frc_resolution_px" else 1, dtype=np.float32)
+    itself[list(reasons or {})] = np.nan
+    ids = np.arange(n)
+    with _csv_file(path) as file:
+        for rows in _row_blocks(n):
+            values = store.symmetric("blend" if field == "score" else field, rows, slice(None))
+            values[ids[rows] - rows.start, ids[rows]] = itself[rows]
+            if field == "score":
+                weight = pair_weight(quality[rows, np.newaxis], quality, quality_weight)
+                values = pair_score(values, weight)
+            frame = pd.DataFrame(values, index=ids[rows], columns=ids)
+            frame.to_csv(
+                file, index_label="class_id", header=rows.start == 0, lineterminator="\r\n"
+            )
+
+
+def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
+    """Write ``squares.csv``: every square of every montage, in reading order.
+
+    Corners and sides are in pixels of the montage, y down.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    found = [(d.source, k, s) for d in detections for k, s in enumerate(d.squares)]
+    columns = {
+        "source": _texts([source for source, _, _ in found]),
+        "index": [index for _, index, _ in found],
+        "x": _floats([s.x for _, _, s in found]),
+        "y": _floats([s.y for _, _, s in found]),
+        "width": _floats([s.width for _, _, s in found]),
+        "height": _floats([s.height for _, _, s in found]),
+        "confidence": _floats([s.confidence for _, _, s in found]),
+        "cut": _booleans([s.cut for _, _, s in found]),
+        "label_text": _texts([s.label_text for _, _, s in found]),
+    }
+    _write_table(path, pd.DataFrame(columns))
+
+
+def write_groups(
+    path: Path | str,
+    groups: Groups,
+    classes: Sequence[ClassAverage],
+    quality: FloatArray,
+    blend: FloatArray,
+) -> None:
+    """Write ``groups.csv``, one row a group, largest first.
+
+    Columns: ``group``, ``size`` (classes), ``representative`` (class id), ``particles`` (of all
+    members; empty unless known of each), ``mean_quality``, ``mean_blend`` (over the pairs inside
+    the group; empty for a group of one), ``members`` (class ids, separated by spaces).
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    groups : Groups
+        Labels count from 1.
+    classes : sequence of ClassAverage
+        The n classes of the run.
+    quality : (n,) float32
+        0 to 1.
+    blend : (n, n) float32
+        Symmetric; the diagonal is not looked at.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    particles = np.array([math.nan if c.particles is None else c.particles for c in classes])
+    members = [np.flatnonzero(groups.labels == k + 1) for k in range(groups.representatives.size)]
+    columns = {
+        "group": np.arange(1, len(members) + 1),
+        "size": [ids.size for ids in members],
+        "representative": groups.representatives,
+        "particles": _counts([particles[ids].sum() for ids in members]),
+        "mean_quality": _floats([_known_mean(quality[ids]) for ids in members]),
+        "mean_blend": _floats([_mean_inside(blend, ids) for ids in members]),
+        "members": [" ".join(map(str, ids)) for ids in members],
+    }
+    _write_table(path, pd.DataFrame(columns))
+
+
+def write_run_json(path: Path | str, run: Mapping[str, object]) -> None:
+    """Write ``run.json``: settings, versions, inputs and their hashes, timings.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    run : mapping
+        May hold dataclasses, paths and numpy values; NaN and infinity become null.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    text = json.dumps(_plain(run), indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_path(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def _write_table(path: Path | str, frame: pd.DataFrame) -> None:
+    with _csv_file(path) as file:
+        frame.to_csv(file, index=False, lineterminator="\r\n")
+
+
+@contextmanager
+def _csv_file(path: Path | str) -> Iterator[TextIO]:
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def _row_blocks(n: int) -> Iterator[slice]:
+    step = max(1, PAIRS_AT_ONCE // n)
+    for start in range(0, n, step):
+        yield slice(start, min(start + step, n))
+
+
+def _texts(values: Sequence[str]) -> list[str]:
+    # File names need not be valid text; a table must be.
+    return [value.encode("utf-8", "backslashreplace").decode("utf-8") for value in values]
+
+
+def _floats(values: Numbers) -> FloatArray:
+    return np.asarray(values, dtype=np.float32)  # None becomes NaN
+
+
+def _counts(values: Numbers) -> pd.Series:
+    """Return whole numbers that print without a point; NaN as missing."""
+    series = pd.Series(np.asarray(values, dtype=np.float64))
+    whole = bool((series.dropna() % 1 == 0).all())
+    return series.astype("Int64") if whole else series
+
+
+def _booleans(values: Numbers) -> NDArray[np.str_]:
+    numbers = np.asarray(values, dtype=np.float32)
+    return np.where(np.isnan(numbers), "", np.where(numbers != 0, "true", "false"))
+
+
+def _reasons(
+    i: NDArray[np.intp], j: NDArray[np.intp], blend: FloatArray, reasons: Mapping[int, str]
+) -> NDArray[np.object_]:
+    texts = np.full(i.size, "", dtype=object)
+    for k in np.flatnonzero(np.isnan(blend)):
+        texts[k] = pair_reason(int(i[k]), int(j[k]), reasons)
+    return texts
+
+
+def _known_mean(values: FloatArray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean(dtype=np.float64)) if known.size else math.nan
+
+
+def _mean_inside(blend: FloatArray, ids: NDArray[np.intp]) -> float:
+    return _known_mean(blend[np.ix_(ids, ids)][np.triu_indices(ids.size, k=1)])
+
+
+def _plain(value: object) -> object:
+    """Return `value` as JSON has it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return str(value)

@@ -1,0 +1,153 @@
+"""Groups of same views.
+
+Average linkage (UPGMA, Sokal & Michener 1958; scipy's linkage) on 1 − blend: two groups are as far
+apart as their pairs are on average, so neither one lucky pair joins two views nor one unlucky pair
+splits one. Leaves stand in the order that puts neighbours next to each other best (Bar-Joseph et
+al. 2001, doi:10.1093/bioinformatics/17.suppl_1.S22).
+
+Where to cut: at the widest gap between the heights of merges, sought from the median blend of all
+pairs up to the blend at which a class would find a false partner among all others with a chance of
+0.5 %. The data choose the level; the null keeps them from joining what is no more alike than
+chance, and from taking duplicates for the only groups. On simulated sets of 60 to 130 classes (three
+structures, 1 to 10 replicates of a view, SNR 4, with junk) the groups agreed with the truth to an
+adjusted Rand index of 0.86 to 1; at SNR 0.5 nearly all classes stay alone. A silhouette
+(doi:10.1016/0377-0427(87)90125-7) was tried and dropped: real sets are mostly groups of one, which
+it scores 0, so it pairs up what belongs to nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, leaves_list, linkage, optimal_leaf_ordering
+
+from cryocorr_tui.core.model import Groups, frozen_array
+from cryocorr_tui.core.significance import Null, fit_null
+
+__all__ = ["LARGEST_ORDERED", "group_classes"]
+
+FloatArray = NDArray[np.float32]
+
+# Optimal leaf ordering takes seconds here, and grows with the third power of the classes.
+LARGEST_ORDERED = 1500
+
+# With too few pairs for a null: simulated same views (SNR 4, default weights) blend above 0.55,
+# different ones below 0.49.
+FEW_PAIRS_RANGE = (0.4, 0.65)
+
+# Chance that a class finds a false partner among all others at the highest blend to cut at.
+FALSE_PARTNER = 0.005
+
+
+def group_classes(
+    blend: FloatArray, *, quality: FloatArray | None = None, null: Null | None = None
+) -> Groups:
+    """Group class averages that show the same view.
+
+    Parameters
+    ----------
+    blend : (n, n) float32
+        Symmetric, −1 to 1, NaN where a pair was not scored; the diagonal is not looked at. A pair
+        missing between two classes that were scored counts as an ordinary one: the median of all.
+    quality : (n,) float32, optional
+        0 to 1, for the choice of representatives: the member of the highest quality × mean blend to
+        the rest of its group. NaN counts as 0.
+    null : Null, optional
+        What unrelated pairs give; fitted to `blend` if it is not given.
+
+    Returns
+    -------
+    Groups
+        A class without any scored pair has label 0.
+    """
+    n = len(blend)
+    if blend.shape != (n, n):
+        raise ValueError(f"expected blend of shape ({n}, {n}), received {blend.shape}")
+    if quality is not None and quality.shape != (n,):
+        raise ValueError(f"expected quality of shape ({n},), received {quality.shape}")
+    known = ~np.isnan(blend)
+    np.fill_diagonal(known, False)
+    scored = np.flatnonzero(known.any(axis=1))
+    unscored = np.flatnonzero(~known.any(axis=1))
+    if scored.size < 2:
+        return Groups(
+            labels=_int32(np.zeros(n)),
+            order=_int32(np.arange(n)),
+            linkage=frozen_array(np.empty((0, 4)), np.float64),
+            threshold=np.nan,
+            representatives=_int32([]),
+            criterion="fewer than two classes were scored",
+        )
+    pairs = _pairs(blend if scored.size == n else blend[np.ix_(scored, scored)])
+    low, high, criterion = _range(null or fit_null(pairs), pairs, scored.size)
+    pairs = np.where(np.isnan(pairs), np.nanmedian(pairs), pairs)
+    distances = 1 - np.clip(pairs, -1, 1, dtype=np.float64)
+    tree = linkage(distances, method="average")
+    if scored.size <= LARGEST_ORDERED:
+        tree = optimal_leaf_ordering(tree, distances)
+    else:
+        criterion += f"; leaves are not in optimal order above {LARGEST_ORDERED} classes"
+    threshold = _widest_gap(tree[:, 2], 1 - high, 1 - low)
+    labels = np.zeros(n, dtype=np.int32)
+    labels[scored] = _by_falling_size(fcluster(tree, threshold, criterion="distance"))
+    worth = np.ones(n) if quality is None else np.nan_to_num(quality)
+    return Groups(
+        labels=_int32(labels),
+        order=_int32(np.concatenate([scored[leaves_list(tree)], unscored])),
+        linkage=frozen_array(tree, np.float64),
+        threshold=threshold,
+        representatives=_int32(
+            [
+                _representative(np.flatnonzero(labels == label), blend, worth)
+                for label in range(1, labels.max() + 1)
+            ]
+        ),
+        criterion=f"average linkage cut at a mean blend of {1 - threshold:.3f}, {criterion}",
+    )
+
+
+def _int32(values: object) -> NDArray[np.int32]:
+    return frozen_array(values, np.int32)  # type: ignore[arg-type]
+
+
+def _pairs(blend: FloatArray) -> FloatArray:
+    """Return the pairs i < j, by i, then j, as scipy wants them."""
+    return np.concatenate([row[i + 1 :] for i, row in enumerate(blend)])
+
+
+def _range(null: Null, pairs: FloatArray, classes: int) -> tuple[float, float, str]:
+    """Return the lowest and the highest mean blend to cut at, and the criterion in words."""
+    if np.isnan(null.scale):
+        low, high = FEW_PAIRS_RANGE
+        why = f"{np.count_nonzero(~np.isnan(pairs))} pairs are too few to know what chance gives"
+        return low, high, f"the widest gap between merges from {low} to {high} ({why})"
+    p = FALSE_PARTNER / classes
+    low, high = float(np.nanmedian(pairs)), null.blend_at(p)
+    why = f"the median of all pairs and what unrelated ones reach with p = {p:.2g}"
+    return low, high, f"the widest gap between merges from {low:.3f} to {high:.3f} ({why})"
+
+
+def _widest_gap(heights: NDArray[np.float64], low: float, high: float) -> float:
+    """Return the middle of the widest gap in `heights` between `low` and `high`."""
+    inside = heights[(heights > low) & (heights < high)]
+    edges = np.concatenate([[low], inside, [high]])
+    widest = int(np.argmax(np.diff(edges)))
+    return float((edges[widest] + edges[widest + 1]) / 2)
+
+
+def _by_falling_size(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return labels counted from 1 by falling size of the group, then by its first member."""
+    _, first, group, size = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    rank = np.empty(size.size, dtype=np.int32)
+    rank[np.lexsort((first, -size))] = np.arange(1, size.size + 1)
+    return rank[group]
+
+
+def _representative(ids: NDArray[np.intp], blend: FloatArray, worth: NDArray[np.floating]) -> int:
+    inside = np.array(blend[np.ix_(ids, ids)], dtype=np.float64)
+    np.fill_diagonal(inside, np.nan)
+    known = ~np.isnan(inside)
+    mean = np.where(known, inside, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return int(ids[np.argmax(worth[ids] * np.maximum(mean, 0))])

@@ -1,0 +1,186 @@
+"""What the user named becomes class averages: which picture is a grid, and which is one class."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from cryocorr_tui.core.detection import cut_out, detect_squares
+from cryocorr_tui.core.errors import InputError, NoSquaresError
+from cryocorr_tui.core.model import (
+    ClassAverage,
+    Detection,
+    FloatArray,
+    Montage,
+    Settings,
+    Stack,
+    frozen_array,
+)
+from cryocorr_tui.core.readers import read
+from cryocorr_tui.core.readers.imagic import header_path
+
+__all__ = ["Inputs", "find_squares", "read_sources", "to_class_averages"]
+
+
+@dataclass
+class Inputs:
+    """Everything that was read, in the order it was named; filled by `read_sources`."""
+
+    sources: list[Stack | Montage] = field(default_factory=list)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the files, a note shared by many told once."""
+        told: dict[str, list[str]] = {}
+        for source in self.sources:
+            for note in source.notes:
+                told.setdefault(note.removeprefix(f"{source.source}: "), []).append(source.source)
+        return [
+            f"{names[0]}: {note}" if len(names) == 1 else f"{len(names)} files: {note}"
+            for note, names in told.items()
+        ]
+
+
+def read_sources(paths: Sequence[Path], settings: Settings, inputs: Inputs) -> Iterator[int]:
+    """Read files one by one into `inputs`, yielding how many are read.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, or one that is named twice.
+    """
+    named = Counter((header_path(path) or path).resolve() for path in paths)
+    twice = next((path for path, count in named.items() if count > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice.name} is given twice; name each input once.")
+    for done, path in enumerate(paths, start=1):
+        inputs.sources.append(read(path, pixel_size=settings.pixel_size))
+        with path.open("rb") as file:
+            inputs.sha256[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
+        yield done
+
+
+def find_squares(montage: Montage, settings: Settings) -> Detection:
+    """Find the squares of one montage; see `detection.detect_squares` for what it raises."""
+    return detect_squares(montage, bottom_up=settings.bottom_up)
+
+
+def to_class_averages(
+    inputs: Inputs, settings: Settings
+) -> tuple[tuple[ClassAverage, ...], tuple[Detection, ...]]:
+    """Turn sources into class averages, in input order.
+
+    Stacks are taken as they are. With ``settings.reading`` "montage" every picture must hold a
+    grid, with "images" every picture is one class average. On "auto" a picture with a grid is a
+    montage, and several square pictures of one size without a grid are one class average each.
+
+    Returns
+    -------
+    classes : tuple of ClassAverage
+    detections : tuple of Detection
+        Of the montages.
+
+    Raises
+    ------
+    NoSquaresError
+        A picture without a grid that cannot be a class average either.
+    InputError
+        Pictures of one class average each that are not square.
+    """
+    detections: dict[int, Detection] = {}
+    alone: list[Montage] = []
+    for index, source in enumerate(inputs.sources):
+        if isinstance(source, Stack):
+            continue
+        if settings.reading == "images":
+            alone.append(source)
+            continue
+        try:
+            detections[index] = find_squares(source, settings)
+        except NoSquaresError:
+            if settings.reading == "montage":
+                raise
+            alone.append(source)
+    if settings.reading == "auto":
+        _require_equal_squares(alone)
+    classes: list[ClassAverage] = []
+    for index, source in enumerate(inputs.sources):
+        if isinstance(source, Stack):
+            classes += _of_stack(source, len(classes))
+        elif index in detections:
+            classes += _of_montage(source, detections[index], len(classes))
+        else:
+            classes.append(
+                ClassAverage(
+                    len(classes), source.source, 0, _grey(source), pixel_size=source.pixel_size
+                )
+            )
+    return tuple(classes), tuple(detections.values())
+
+
+def _require_equal_squares(pictures: Sequence[Montage]) -> None:
+    """Refuse pictures without a grid unless they can be one class average each."""
+    if not pictures:
+        return
+    if len(pictures) == 1:
+        raise NoSquaresError(
+            f"{pictures[0].source}: no grid of class averages was found; crop the picture to the "
+            "grid, or give --as images if every picture is one class average."
+        )
+    shapes = {picture.picture.shape[:2] for picture in pictures}
+    if len(shapes) > 1 or any(height != width for height, width in shapes):
+        raise NoSquaresError(
+            f"{pictures[0].source}: no grid of class averages was found, and the pictures are not "
+            "squares of one size either; leave out what is no class average."
+        )
+
+
+def _of_stack(stack: Stack, first_id: int) -> Iterator[ClassAverage]:
+    for index, image in enumerate(stack.images):
+        yield ClassAverage(
+            class_id=first_id + index,
+            source=stack.source,
+            source_index=index,
+            image=image,
+            pixel_size=stack.pixel_size,
+            particles=_known(stack.particles, index),
+            resolution=_known(stack.resolution, index),
+        )
+
+
+def _of_montage(montage: Montage, detection: Detection, first_id: int) -> Iterator[ClassAverage]:
+    whole = [(index, square) for index, square in enumerate(detection.squares) if not square.cut]
+    if not whole:
+        return
+    images = frozen_array(cut_out(montage, detection))
+    for offset, (index, square) in enumerate(whole):
+        yield ClassAverage(
+            class_id=first_id + offset,
+            source=montage.source,
+            source_index=index,
+            image=images[offset],
+            pixel_size=montage.pixel_size,
+            x=square.x,
+            y=square.y,
+            width=square.width,
+            height=square.height,
+        )
+
+
+def _grey(montage: Montage) -> FloatArray:
+    """Return (height, width) float32, the luminance of a picture."""
+    picture = montage.picture.astype(np.float32)
+    if picture.ndim == 3:
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return frozen_array(picture)
+
+
+def _known(values: np.ndarray | None, index: int) -> float | None:
+    return None if values is None or np.isnan(values[index]) else float(values[index])

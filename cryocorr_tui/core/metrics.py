@@ -1,0 +1,330 @@
+"""How alike two aligned pictures are: NCC, SSIM, NMI and FRC, as plain formulas.
+
+All are taken inside a mask of zeros and ones in the frame of picture i. `scoring_kernels` does the
+first three for many pairs in compiled code; a test holds both equal.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from cryocorr_tui.core.model import FloatArray, MetricWeights
+
+__all__ = [
+    "BINS",
+    "SSIM_WINDOW",
+    "blend",
+    "frc",
+    "frc_crossing",
+    "ncc",
+    "nmi",
+    "phase_randomised",
+    "ring_correlation",
+    "shell_index",
+    "ssim",
+    "unit_range",
+]
+
+BINS = 32  # grey levels of the joint histogram
+CLIP = 4.0  # standard deviations that the range of SSIM and NMI spans to either side
+SSIM_WINDOW = 7  # pixels
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # for a data range of 1
+FRC_THRESHOLD = 0.5
+RANDOMISE_BELOW = 0.8  # phases are randomised from where the uncorrected FRC falls below this
+
+
+def ncc(first: FloatArray, second: FloatArray, mask: FloatArray) -> float:
+    """Return the Pearson correlation coefficient inside the mask, −1…1; NaN for a constant.
+
+    Parameters
+    ----------
+    first, second : (box, box) float32
+        Aligned pictures.
+    mask : (box, box) float32
+        0 or 1.
+    """
+    a, b = (_standardised(picture, mask)[mask > 0] for picture in (first, second))
+    return float(np.mean(a * b))
+
+
+def ssim(first: FloatArray, second: FloatArray, mask: FloatArray) -> float:
+    """Return the mean structural similarity, −1…1; NaN for a constant picture.
+
+    Uniform 7×7 windows that lie inside the mask as a whole, sample covariance, and the constants of
+    ``skimage.metrics.structural_similarity`` for a data range of 1 on pictures from `unit_range`.
+
+    Parameters
+    ----------
+    first, second : (box, box) float32
+        Aligned pictures.
+    mask : (box, box) float32
+        0 or 1.
+
+    References
+    ----------
+    Wang et al. (2004), doi:10.1109/TIP.2003.819861
+    """
+    a, b = unit_range(first, mask), unit_range(second, mask)
+    if np.isnan(a).any() or np.isnan(b).any():
+        return float("nan")
+    mean_a, mean_b = _window_mean(a), _window_mean(b)
+    sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
+    var_a = sample * (_window_mean(a * a) - mean_a**2)
+    var_b = sample * (_window_mean(b * b) - mean_b**2)
+    covariance = sample * (_window_mean(a * b) - mean_a * mean_b)
+    similarity = (
+        (2 * mean_a * mean_b + SSIM_C1)
+        * (2 * covariance + SSIM_C2)
+        / ((mean_a**2 + mean_b**2 + SSIM_C1) * (var_a + var_b + SSIM_C2))
+    )
+    return float(similarity[eroded(mask)].mean())
+
+
+def nmi(first: FloatArray, second: FloatArray, mask: FloatArray) -> float:
+    """Return normalised mutual information without its bias, 0…1; NaN for a constant picture.
+
+    ``skimage.metrics.normalized_mutual_information`` − 1, that is I(X, Y) / H(X, Y), on 32 grey
+    levels over the fixed range of `unit_range`. A histogram of n pixels shows (B − 1)² / 2n nats
+    between independent pictures; that is taken off I first, and 0 is the least.
+
+    Parameters
+    ----------
+    first, second : (box, box) float32
+        Aligned pictures.
+    mask : (box, box) float32
+        0 or 1.
+
+    References
+    ----------
+    Studholme et al. (1999), doi:10.1016/S0031-3203(98)00091-0; the bias: Moddemeijer (1989),
+    doi:10.1016/0165-1684(89)90132-1
+    """
+    inside = mask > 0
+    a, b = unit_range(first, mask)[inside], unit_range(second, mask)[inside]
+    if np.isnan(a).any() or np.isnan(b).any():
+        return float("nan")
+    joint = np.zeros((BINS, BINS))
+    np.add.at(joint, (grey_level(a), grey_level(b)), 1.0)
+    joint /= len(a)
+    h_a, h_b, h_joint = (_entropy(p) for p in (joint.sum(axis=1), joint.sum(axis=0), joint))
+    information = h_a + h_b - h_joint - (BINS - 1) ** 2 / (2 * len(a))
+    return float(max(information, 0.0) / h_joint) if h_joint > 0 else float("nan")
+
+
+def blend(values: dict[str, FloatArray], weights: MetricWeights) -> FloatArray:
+    """Return Σ wₖ·metricₖ / Σ wₖ; metrics of weight 0 do not count, not even when NaN."""
+    used = {name: weights.of(name) for name in values if weights.of(name) > 0}
+    total = sum(used.values())
+    result: FloatArray = np.asarray(
+        sum(values[name] * (weight / total) for name, weight in used.items()), dtype=np.float32
+    )
+    return result
+
+
+def frc(
+    first: FloatArray, second: FloatArray, soft_mask: FloatArray, *, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return the Fourier ring correlation of an aligned pair, corrected for the shared mask.
+
+    Under one mask even unrelated pictures correlate. The correlation of the same pictures with
+    phases made random beyond a cut-off shows by how much, and (FRC − random) / (1 − random) takes
+    it off. Class averages of one job may share particles or references, so this measures agreement
+    and is no gold-standard resolution.
+
+    Parameters
+    ----------
+    first, second : (box, box) float32
+        Aligned pictures, not masked.
+    soft_mask : (box, box) float32
+        0…1 with a soft edge.
+    seed : int
+        Of the random phases.
+
+    Returns
+    -------
+    (box // 2 + 1,) float64
+        −1…1 for the shells 0, 1, … cycles per box; shell 0 is set to 1.
+
+    References
+    ----------
+    Chen et al. (2013), doi:10.1016/j.ultramic.2013.06.004
+    """
+    plain = _masked_curve(first, second, soft_mask)
+    below = np.flatnonzero(plain < RANDOMISE_BELOW)
+    if not below.size:
+        return plain
+    cutoff = int(below[0])
+    random = _masked_curve(
+        phase_randomised(first, cutoff, seed=seed),
+        phase_randomised(second, cutoff, seed=seed + 1),
+        soft_mask,
+    )
+    return corrected(plain, random, cutoff)
+
+
+def corrected(
+    plain: NDArray[np.float64], random: NDArray[np.float64], cutoff: int
+) -> NDArray[np.float64]:
+    """Return FRC curves with the mask's share taken off from two shells beyond the cut-off on.
+
+    Parameters
+    ----------
+    plain, random : (..., shells) float64
+        FRC of the pictures and of their phase-randomised versions.
+    cutoff : int
+        First randomised shell.
+    """
+    result = plain.copy()
+    beyond = slice(cutoff + 2, None)
+    result[..., beyond] = (plain[..., beyond] - random[..., beyond]) / np.maximum(
+        1 - random[..., beyond], 1e-3
+    )
+    return result
+
+
+def frc_crossing(curve: NDArray[np.float64], box: int) -> NDArray[np.float64]:
+    """Return the period in pixels at which FRC curves first fall through 0.5.
+
+    Parameters
+    ----------
+    curve : (..., box // 2 + 1) float64
+        From `frc`.
+    box : int
+        Side of the pictures.
+
+    Returns
+    -------
+    (...,) float64
+        Between 2 (it never falls: Nyquist) and `box` (it never rises above), linear in between.
+    """
+    shells = curve.shape[-1]
+    fallen = curve[..., 1:] < FRC_THRESHOLD
+    last = np.where(fallen.any(axis=-1), fallen.argmax(axis=-1), shells - 1)
+    upper = np.take_along_axis(curve, last[..., None], axis=-1)[..., 0]
+    lower = np.take_along_axis(curve, np.minimum(last + 1, shells - 1)[..., None], axis=-1)[..., 0]
+    drop = np.where(upper > lower, upper - lower, 1.0)
+    shell = last + np.clip((upper - FRC_THRESHOLD) / drop, 0.0, 1.0)
+    shell = np.where(fallen.any(axis=-1), shell, shells - 1)
+    return np.asarray(box / np.clip(shell, 1.0, box / 2))
+
+
+def ring_correlation(
+    first: NDArray[np.complex64], second: NDArray[np.complex64]
+) -> NDArray[np.float64]:
+    """Return the plain ring correlation of spectra from ``scipy.fft.rfft2``.
+
+    Parameters
+    ----------
+    first, second : (..., box, box // 2 + 1) complex64
+
+    Returns
+    -------
+    (..., box // 2 + 1) float64
+        Shell 0 is set to 1; 0 where a shell is empty.
+    """
+    box = first.shape[-2]
+    shell, weight = shell_index(box)
+    shells = box // 2 + 1
+    flat = (first.shape[:-2], first.shape[-2] * first.shape[-1])
+
+    def sums(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        rows = (values * weight).reshape(-1, flat[1])
+        out = np.stack(
+            [np.bincount(shell.ravel(), row, minlength=shells + 1)[:shells] for row in rows]
+        ).astype(np.float64)
+        return out.reshape(*flat[0], shells)
+
+    cross = sums((first * second.conj()).real)
+    power = sums(np.abs(first) ** 2) * sums(np.abs(second) ** 2)
+    curve: NDArray[np.float64] = np.where(
+        power > 0, cross / np.sqrt(np.where(power > 0, power, 1)), 0.0
+    )
+    curve[..., 0] = 1.0
+    return curve
+
+
+@lru_cache(maxsize=4)
+def shell_index(box: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return shell and weight of each sample of ``rfft2``; the corners go to shell box // 2 + 1.
+
+    Returns
+    -------
+    (box, box // 2 + 1) int64, (box, box // 2 + 1) float32
+        Samples whose conjugate is not stored weigh 2.
+    """
+    fy = np.fft.fftfreq(box) * box
+    fx = np.arange(box // 2 + 1)
+    shell = np.minimum(np.rint(np.hypot(fy[:, None], fx)), box // 2 + 1).astype(np.int64)
+    weight = np.full((box, box // 2 + 1), 2.0, dtype=np.float32)
+    weight[:, 0] = 1.0
+    if box % 2 == 0:
+        weight[:, -1] = 1.0
+    return shell, weight
+
+
+def phase_randomised(image: FloatArray, cutoff: int, *, seed: int) -> FloatArray:
+    """Return a picture whose phases from shell `cutoff` on are random, amplitudes kept.
+
+    Parameters
+    ----------
+    image : (box, box) float32
+        A whole picture, not masked.
+    cutoff : int
+        First randomised shell, in cycles per box.
+    seed : int
+        The same seed gives the same phases.
+
+    Returns
+    -------
+    (box, box) float32
+    """
+    box = image.shape[-1]
+    shell, _ = shell_index(box)
+    spectrum = fft.rfft2(image)
+    # Phases of a real noise picture have the symmetry that keeps the result real.
+    noise = fft.rfft2(np.random.default_rng(seed).standard_normal((box, box), dtype=np.float32))
+    phase = noise / np.maximum(np.abs(noise), 1e-20)
+    spectrum = np.where(shell >= cutoff, np.abs(spectrum) * phase, spectrum)
+    return np.asarray(fft.irfft2(spectrum, s=(box, box)), dtype=np.float32)
+
+
+def unit_range(picture: FloatArray, mask: FloatArray) -> FloatArray:
+    """Standardise inside the mask, clip at ±4 σ and map to 0…1; NaN for a constant picture."""
+    unit = np.clip(_standardised(picture, mask), -CLIP, CLIP) / (2 * CLIP) + 0.5
+    return np.asarray(unit, dtype=np.float32)
+
+
+def grey_level(unit: FloatArray) -> NDArray[np.uint8]:
+    """Return the histogram bin, 0…31, of values in 0…1."""
+    return np.minimum(unit * BINS, BINS - 1).astype(np.uint8)
+
+
+def eroded(mask: FloatArray) -> NDArray[np.bool_]:
+    """Return where a whole SSIM window lies inside the mask, (box, box) bool."""
+    window = np.ones((SSIM_WINDOW, SSIM_WINDOW), dtype=bool)
+    return np.asarray(ndimage.binary_erosion(mask > 0, window))
+
+
+def _standardised(picture: FloatArray, mask: FloatArray) -> NDArray[np.float64]:
+    values = picture[mask > 0].astype(np.float64)
+    spread = values.std()
+    if not spread > 1e-7 * abs(values.mean()):
+        return np.full(picture.shape, np.nan)
+    return np.asarray((picture - values.mean()) / spread)
+
+
+def _window_mean(picture: FloatArray) -> NDArray[np.float64]:
+    return np.asarray(ndimage.uniform_filter(picture.astype(np.float64), SSIM_WINDOW))
+
+
+def _entropy(probability: NDArray[np.float64]) -> float:
+    p = probability[probability > 0]
+    return float(-(p * np.log(p)).sum())
+
+
+def _masked_curve(first: FloatArray, second: FloatArray, mask: FloatArray) -> NDArray[np.float64]:
+    return ring_correlation(fft.rfft2(first * mask), fft.rfft2(second * mask))

@@ -1,0 +1,389 @@
+"""NCC, SSIM, NMI and FRC of many aligned pairs in compiled code.
+
+The same formulas as in `metrics`, fused so that a pair is sampled once and everything stays in the
+cache; tests hold both equal. A pair is the work of one thread, so the result does not depend on
+the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cryocorr_tui.core.alignment import FINALISTS, OVERSAMPLING, sample_aligned
+from cryocorr_tui.core.metrics import (
+    BINS,
+    CLIP,
+    SSIM_C1,
+    SSIM_C2,
+    SSIM_WINDOW,
+    eroded,
+    grey_level,
+    unit_range,
+)
+from cryocorr_tui.core.model import FloatArray
+
+__all__ = ["MetricRows", "elect", "metric_rows", "resample", "ring_sums"]
+
+
+@dataclass(frozen=True, eq=False)
+class MetricRows:
+    """Pictures i as the metrics see them.
+
+    Attributes
+    ----------
+    values : (n, pixels) float32
+        Inside the mask in raster order, zero mean, unit norm.
+    levels : (n, pixels) uint8
+        Grey level of each for the histogram.
+    unit, mean, variance : (n, box, box) float32
+        The picture in 0…1, and mean and sample variance of its SSIM windows.
+    inside : (pixels,) int64
+        Flat index of the mask's pixels.
+    whole : (box, box) float32
+        1 where a whole SSIM window lies inside the mask.
+    x, y : (pixels,) float32
+        Offsets of the pixels from the centre.
+    """
+
+    values: FloatArray
+    levels: NDArray[np.uint8]
+    unit: FloatArray
+    mean: FloatArray
+    variance: FloatArray
+    inside: NDArray[np.int64]
+    whole: FloatArray
+    x: FloatArray
+    y: FloatArray
+
+
+def metric_rows(images: FloatArray, mask: FloatArray) -> MetricRows:
+    """Prepare pictures i for `elect`.
+
+    Parameters
+    ----------
+    images : (n, box, box) float32
+        Standardised pictures; all-zero ones are allowed but cannot be scored.
+    mask : (box, box) float32
+        0 or 1.
+    """
+    box = images.shape[-1]
+    inside = np.flatnonzero(mask > 0)
+    values = images.reshape(len(images), -1)[:, inside].astype(np.float64)
+    values -= values.mean(axis=1, keepdims=True)
+    norm = np.sqrt((values**2).sum(axis=1, keepdims=True))
+    unit = np.nan_to_num(np.stack([unit_range(image, mask) for image in images]), nan=0.5)
+    window = (1, SSIM_WINDOW, SSIM_WINDOW)
+    wide = unit.astype(np.float64)
+    mean = ndimage.uniform_filter(wide, window)
+    sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
+    variance = sample * (ndimage.uniform_filter(wide * wide, window) - mean * mean)
+    # Fancy indexing leaves the classes along the fastest axis; the kernels run along pixels.
+    return MetricRows(
+        values=np.ascontiguousarray(values / np.where(norm > 0, norm, 1), dtype=np.float32),
+        levels=np.ascontiguousarray(grey_level(unit.reshape(len(images), -1)[:, inside])),
+        unit=unit,
+        mean=mean.astype(np.float32),
+        variance=variance.astype(np.float32),
+        inside=inside,
+        whole=eroded(mask).astype(np.float32),
+        x=(inside % box - box // 2).astype(np.float32),
+        y=(inside // box - box // 2).astype(np.float32),
+    )
+
+
+def elect(
+    rows: MetricRows,
+    columns: FloatArray,
+    poses: NDArray[np.float32],
+    standing: NDArray[np.bool_],
+    weights: tuple[float, float, float],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Score every finalist of every pair and keep the one with the best blend.
+
+    Parameters
+    ----------
+    rows : MetricRows
+        Pictures i.
+    columns : (c, 2 box, 2 box) float32
+        Pictures j from `alignment.oversample`.
+    poses : (r, c, FINALISTS, 4) float32
+        From `alignment.refine`.
+    standing : (r, c, FINALISTS) bool
+        Which of them stand.
+    weights : tuple of float
+        Of NCC, SSIM and NMI; they add up to 1.
+
+    Returns
+    -------
+    scores : (r, c, 8) float32
+        blend, ncc, ssim, nmi, rotation, shift y, shift x, mirrored; NaN where nothing stood.
+    aligned : (r, c, box, box) float32
+        Picture j on i at that pose, 0 outside the mask.
+    """
+    scores, aligned = _elect_tile(
+        rows.values, rows.levels, rows.unit, rows.mean, rows.variance, rows.inside, rows.whole,
+        rows.x, rows.y, columns, poses, standing, np.array(weights), _count_log_count(rows.inside),
+    )  # fmt: skip
+    return scores, aligned
+
+
+def _count_log_count(inside: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return n·log n for every count a histogram of these pixels can hold."""
+    counts = np.arange(len(inside) + 1, dtype=np.float64)
+    return counts * np.log(np.maximum(counts, 1))
+
+
+@numba.njit(parallel=True, cache=True)
+def _elect_tile(
+    values: NDArray[np.float32],
+    levels: NDArray[np.uint8],
+    unit: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    inside: NDArray[np.int64],
+    whole: NDArray[np.float32],
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    columns: NDArray[np.float32],
+    poses: NDArray[np.float32],
+    standing: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    count_log_count: NDArray[np.float64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    count_rows, count_columns = standing.shape[:2]
+    box = unit.shape[1]
+    pixels = len(inside)
+    scores = np.full((count_rows, count_columns, 8), np.nan, dtype=np.float32)
+    aligned = np.zeros((count_rows, count_columns, box, box), dtype=np.float32)
+    for pair in numba.prange(count_rows * count_columns):
+        i, j = pair // count_columns, pair % count_columns
+        if not standing[i, j].any():
+            continue
+        sampled = np.empty(pixels, dtype=np.float32)
+        scaled = np.empty(pixels, dtype=np.float32)
+        picture = np.zeros((box, box), dtype=np.float32)
+        for place in range(FINALISTS):
+            if not standing[i, j, place]:
+                continue
+            pose = poses[i, j, place]
+            sample_aligned(columns[j], pose, x, y, sampled, OVERSAMPLING)
+            ncc = _standardise(sampled, values[i], scaled)
+            if math.isnan(ncc):
+                continue
+            flat = picture.reshape(-1)
+            for p in range(pixels):
+                flat[inside[p]] = scaled[p]
+            ssim = _ssim(picture, unit[i], mean[i], variance[i], whole)
+            nmi = _nmi(scaled, levels[i], count_log_count)
+            value = weights[0] * ncc + weights[1] * ssim + weights[2] * nmi
+            if math.isnan(scores[i, j, 0]) or value > scores[i, j, 0]:
+                scores[i, j, 0] = value
+                scores[i, j, 1] = ncc
+                scores[i, j, 2] = ssim
+                scores[i, j, 3] = nmi
+                scores[i, j, 4:] = pose
+                target = aligned[i, j].reshape(-1)
+                for p in range(pixels):
+                    target[inside[p]] = sampled[p]
+    return scores, aligned
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def _standardise(
+    sampled: NDArray[np.float32], values: NDArray[np.float32], scaled: NDArray[np.float32]
+) -> float:
+    """Fill `scaled` with the picture in 0…1 and return the NCC; NaN for a constant picture."""
+    pixels = len(sampled)
+    total = square = common = 0.0
+    for p in range(pixels):
+        value = np.float64(sampled[p])
+        total += value
+        square += value * value
+        common += values[p] * value
+    power = square - total * total / pixels
+    if power <= 1e-12 * square or power <= 0:
+        return math.nan
+    gain = np.float32(1.0 / (math.sqrt(power / pixels) * 2 * CLIP))
+    offset = np.float32(total / pixels)
+    for p in range(pixels):
+        value32 = (sampled[p] - offset) * gain + np.float32(0.5)
+        scaled[p] = min(max(value32, np.float32(0)), np.float32(1))
+    return float(common / math.sqrt(power))
+
+
+@numba.njit(cache=True)
+def _nmi(
+    scaled: NDArray[np.float32],
+    levels: NDArray[np.uint8],
+    count_log_count: NDArray[np.float64],
+) -> float:
+    pixels = len(scaled)
+    joint = np.zeros(BINS * BINS, dtype=np.int32)
+    for p in range(pixels):
+        level = min(np.int32(scaled[p] * np.float32(BINS)), np.int32(BINS - 1))
+        joint[np.int32(levels[p]) * BINS + level] += 1
+    column = np.zeros(BINS, dtype=np.int64)
+    sum_row = sum_column = sum_joint = 0.0
+    for a in range(BINS):
+        row = 0
+        for b in range(BINS):
+            count = joint[a * BINS + b]
+            row += count
+            column[b] += count
+            sum_joint += count_log_count[count]
+        sum_row += count_log_count[row]
+    for b in range(BINS):
+        sum_column += count_log_count[column[b]]
+    # H = log n − Σ c·log c / n for each of the three histograms.
+    whole = math.log(pixels)
+    h_joint = whole - sum_joint / pixels
+    if h_joint <= 0:
+        return math.nan
+    information = whole - (sum_row + sum_column - sum_joint) / pixels
+    information -= (BINS - 1) ** 2 / (2 * pixels)
+    return max(information, 0.0) / h_joint
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def _ssim(
+    second: NDArray[np.float32],
+    first: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    whole: NDArray[np.float32],
+) -> float:
+    box = first.shape[0]
+    reach = SSIM_WINDOW // 2
+    width = box - 2 * reach
+    area = np.float32(1.0 / SSIM_WINDOW**2)
+    sample = np.float32(SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1))
+    c1, c2, two = np.float32(SSIM_C1), np.float32(SSIM_C2), np.float32(2)
+    # Sums of j, j² and ij over the rows of a window, then over the whole window. Indices that
+    # start at 0 in every slice let the loops vectorise.
+    down = np.empty((3, box), dtype=np.float32)
+    window = np.empty((3, width), dtype=np.float32)
+    total = 0.0
+    count = 0.0
+    for top in range(width):
+        down[:] = 0
+        plain, square, common = down[0], down[1], down[2]
+        for k in range(top, top + SSIM_WINDOW):
+            row_j, row_i = second[k], first[k]
+            for c in range(box):
+                value = row_j[c]
+                plain[c] += value
+                square[c] += value * value
+                common[c] += value * row_i[c]
+        window[:] = 0
+        for part in range(3):
+            sums = window[part]
+            for k in range(SSIM_WINDOW):
+                moved = down[part, k : k + width]
+                for c in range(width):
+                    sums[c] += moved[c]
+        row_mean = mean[top + reach, reach : reach + width]
+        row_variance = variance[top + reach, reach : reach + width]
+        row_whole = whole[top + reach, reach : reach + width]
+        plain, square, common = window[0], window[1], window[2]
+        row_total = np.float32(0)
+        row_count = np.float32(0)
+        for c in range(width):
+            mean_i, mean_j = row_mean[c], plain[c] * area
+            var_j = sample * (square[c] * area - mean_j * mean_j)
+            covariance = sample * (common[c] * area - mean_i * mean_j)
+            similarity = (
+                (two * mean_i * mean_j + c1)
+                * (two * covariance + c2)
+                / ((mean_i * mean_i + mean_j * mean_j + c1) * (row_variance[c] + var_j + c2))
+            )
+            row_total += row_whole[c] * similarity
+            row_count += row_whole[c]
+        total += float(row_total)
+        count += float(row_count)
+    return total / count if count > 0 else math.nan
+
+
+@numba.njit(parallel=True, cache=True)
+def resample(
+    pictures: NDArray[np.float32],
+    which: NDArray[np.int64],
+    poses: NDArray[np.float32],
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    inside: NDArray[np.int64],
+    weight: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return chosen pictures at given poses, times a mask.
+
+    Parameters
+    ----------
+    pictures : (m, box, box) float32
+    which : (p,) int64
+        Picture of each pair.
+    poses : (p, 4) float32
+        As for `alignment.sample_aligned`.
+    x, y : (pixels,) float32
+    inside : (pixels,) int64
+        Flat index of each of those pixels.
+    weight : (pixels,) float32
+        The mask there.
+
+    Returns
+    -------
+    (p, box, box) float32
+    """
+    box = pictures.shape[-1]
+    result = np.zeros((len(which), box, box), dtype=np.float32)
+    for pair in numba.prange(len(which)):
+        sampled = np.empty(len(x), dtype=np.float32)
+        sample_aligned(pictures[which[pair]], poses[pair], x, y, sampled, 1)
+        flat = result[pair].reshape(-1)
+        for p in range(len(inside)):
+            flat[inside[p]] = sampled[p] * weight[p]
+    return result
+
+
+@numba.njit(parallel=True, cache=True)
+def ring_sums(
+    first: NDArray[np.complex64],
+    which: NDArray[np.int64],
+    second: NDArray[np.complex64],
+    shell: NDArray[np.int64],
+    weight: NDArray[np.float32],
+) -> NDArray[np.float64]:
+    """Return the ring correlation of spectra ``first[which]`` with `second`; see `metrics`.
+
+    Parameters
+    ----------
+    first : (m, box, box // 2 + 1) complex64
+    which : (p,) int64
+    second : (p, box, box // 2 + 1) complex64
+    shell, weight : (box, box // 2 + 1)
+        From `metrics.shell_index`.
+
+    Returns
+    -------
+    (p, box // 2 + 1) float64
+    """
+    shells = second.shape[2]
+    curve = np.empty((len(which), shells))
+    for pair in numba.prange(len(which)):
+        cross, power_a, power_b = np.zeros(shells + 1), np.zeros(shells + 1), np.zeros(shells + 1)
+        for row in range(second.shape[1]):
+            for c in range(shells):
+                a, b = first[which[pair], row, c], second[pair, row, c]
+                at, w = shell[row, c], weight[row, c]
+                cross[at] += w * (a.real * b.real + a.imag * b.imag)
+                power_a[at] += w * (a.real * a.real + a.imag * a.imag)
+                power_b[at] += w * (b.real * b.real + b.imag * b.imag)
+        for s in range(shells):
+            power = power_a[s] * power_b[s]
+            curve[pair, s] = cross[s] / math.sqrt(power) if power > 0 else 0.0
+        curve[pair, 0] = 1.0
+    return curve

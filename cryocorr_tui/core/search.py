@@ -1,0 +1,285 @@
+"""The exhaustive coarse search: all rotations, shifts and mirror states of a tile of pairs at once.
+
+For every ring order the products of all pictures of the rows (at all shifts) with all pictures of
+the columns are one matrix product, and a second matrix product over the orders gives every
+rotation; nothing loops over pairs or angles. With real arithmetic the mirrored state costs nothing:
+writing A for a row and B for a column picture, conj(A)·B and conj(A)·conj(B) are made of the same
+four real products.
+
+Array namespace and device are those of the arguments; on the host a compiled kernel keeps the
+products in the cache, elsewhere the plain formula beside it runs; a test holds them equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from array_api_compat import array_namespace, is_numpy_array
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.polar import (
+    PolarGrid,
+    ring_samples,
+    ring_spectra,
+    rotation_basis,
+    shift_phases,
+)
+
+__all__ = ["Candidates", "CoarseSearch"]
+
+PEAKS = 2  # distinct rotations kept for each mirror state
+_DISTINCT_DEG = 20.0  # nearer rotations belong to the same peak
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The best distinct coarse poses of a tile, host arrays, (2 × `PEAKS`, rows, columns).
+
+    The first `PEAKS` are not mirrored, the others are. ``correlation`` is −inf where a peak does
+    not exist; rotation in degrees, shifts in working pixels.
+    """
+
+    correlation: NDArray[np.float32]
+    rotation: NDArray[np.float32]
+    shift_y: NDArray[np.float32]
+    shift_x: NDArray[np.float32]
+
+
+class CoarseSearch:
+    """The coarse search over one set of pictures.
+
+    Parameters
+    ----------
+    images : (n, box, box) float32
+        Softly masked pictures with zero mean, on the device the search shall run on.
+    shifts : (s, 2) float64
+        Searched (dy, dx) in pixels.
+    mirror : bool
+        Whether the mirrored state is searched too.
+    """
+
+    def __init__(self, images: Any, shifts: NDArray[np.float64], *, mirror: bool = True) -> None:
+        self.grid = PolarGrid.for_box(images.shape[-1])
+        self.shifts = shifts
+        self.mirror = mirror
+        self._samples = ring_samples(images, self.grid)
+        self._phases = shift_phases(images, self.grid, shifts)
+        self._basis = rotation_basis(images, self.grid)
+        # Columns are the right-hand sides of all products: (2, orders, rings, n), even and odd.
+        self._columns = [_rings_before_last(part) for part in ring_spectra(self._samples)]
+
+    def shifted(self, rows: slice) -> ShiftedRows:
+        """Return the ring spectra of pictures i at every shift; one row of tiles shares them."""
+        samples = self._samples[:, rows, None, :] * self._phases[:, None, :, :]
+        even, odd = ring_spectra(samples)
+        return ShiftedRows(rows, even, odd)
+
+    def profiles(self, left: ShiftedRows, columns: slice) -> tuple[Any, Any]:
+        """Return the best correlation over shifts for every rotation and mirror state.
+
+        Parameters
+        ----------
+        left : ShiftedRows
+            Pictures i, from `shifted`.
+        columns : slice
+            Pictures j.
+
+        Returns
+        -------
+        best : (2, rotations, rows, columns) float32
+            −1…1; the second entry is the mirrored state. Rotation in steps of 360° / rotations.
+        shift : same shape, integer
+            Index of the shift that gave it.
+        """
+        right = [part[..., columns] for part in self._columns]
+        if is_numpy_array(self._samples):
+            right = [np.ascontiguousarray(part) for part in right]
+            best, shift = _profiles_compiled(left.even, left.odd, *right, self._basis)
+            return best, shift
+        return best_shift(*correlate(left.even, left.odd, right, self._basis))
+
+    def candidates(self, left: ShiftedRows, columns: slice) -> Candidates:
+        """Return the best distinct peaks of every pair of a tile; see `Candidates`."""
+        best, shift = self.profiles(left, columns)
+        value, rotation, index = _distinct_peaks(best, shift, self.grid.rotations)
+        values = _to_host(value)
+        if not self.mirror:
+            values[PEAKS:] = -np.inf
+        chosen = self.shifts[_to_host(index).astype(np.intp)].astype(np.float32)
+        return Candidates(
+            correlation=values,
+            rotation=(_to_host(rotation) * (360.0 / self.grid.rotations)).astype(np.float32),
+            shift_y=np.ascontiguousarray(chosen[..., 0]),
+            shift_x=np.ascontiguousarray(chosen[..., 1]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftedRows:
+    """Ring spectra of the pictures of some rows at every shift.
+
+    ``even`` and ``odd`` are (2, orders, rows, shifts, rings) float32 on the device.
+    """
+
+    rows: slice
+    even: Any
+    odd: Any
+
+
+def correlate(
+    even: Any, odd: Any, right: list[Any], basis: tuple[Any, Any, Any, Any]
+) -> tuple[Any, Any, Any, Any]:
+    """Correlate ring spectra over all rotations.
+
+    Parameters
+    ----------
+    even, odd : (2, orders, rows, shifts, rings) float32
+        Ring spectra of the rows.
+    right : two of (2, orders, rings, columns) float32
+        Even and odd ring spectra of the columns.
+    basis : tuple of arrays
+        From `polar.rotation_basis`.
+
+    Returns
+    -------
+    kept_even, kept_odd, negated_even, negated_odd : (rotations/2, rows, shifts, columns) float32
+        For a rotation φ in [0, 180°) the correlation is kept + negated, that of the mirrored state
+        kept − negated; even and odd parts add at φ and subtract at φ + 180°.
+    """
+    xp = array_namespace(even)
+    results = []
+    for part in (0, 1):  # real part of the columns, then their imaginary part
+        for left, columns, matrix in zip(
+            (even, odd), right, basis[2 * part : 2 * part + 2], strict=True
+        ):
+            two, orders, count, shifts, rings = left.shape
+            rows = xp.reshape(left, (two, orders, count * shifts, rings))
+            # (2, orders, rows × shifts, rings) @ (orders, rings, columns), then over the orders
+            products = rows @ columns[part, ...]
+            correlation = matrix @ xp.reshape(products, (two * orders, -1))
+            results.append(xp.reshape(correlation, (-1, count, shifts, columns.shape[-1])))
+    return results[0], results[1], results[2], results[3]
+
+
+def best_shift(
+    kept_even: Any, kept_odd: Any, negated_even: Any, negated_odd: Any
+) -> tuple[Any, Any]:
+    """Return the maximum over shifts and where it is, for all rotations and mirror states.
+
+    Parameters
+    ----------
+    kept_even, kept_odd, negated_even, negated_odd : (rotations/2, rows, shifts, columns) float32
+        From `correlate`.
+
+    Returns
+    -------
+    best, index : (2, rotations, rows, columns)
+    """
+    xp = array_namespace(kept_even)
+    kept_plus, kept_minus = kept_even + kept_odd, kept_even - kept_odd
+    negated_plus, negated_minus = negated_even + negated_odd, negated_even - negated_odd
+    values = xp.stack(
+        [
+            xp.concat([kept_plus + negated_plus, kept_minus + negated_minus], axis=0),
+            xp.concat([kept_plus - negated_plus, kept_minus - negated_minus], axis=0),
+        ]
+    )
+    return xp.max(values, axis=3), xp.argmax(values, axis=3)
+
+
+@numba.njit(parallel=True, cache=True)
+def _profiles_compiled(
+    even: NDArray[np.float32],
+    odd: NDArray[np.float32],
+    right_even: NDArray[np.float32],
+    right_odd: NDArray[np.float32],
+    basis: tuple[NDArray[np.float32], ...],
+) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """Do what `correlate` and `best_shift` do, a row at a time, so that all stays in the cache."""
+    rows, shifts, columns = even.shape[2], even.shape[3], right_even.shape[3]
+    half = basis[0].shape[0]
+    best = np.full((2, 2 * half, rows, columns), -np.inf, dtype=np.float32)
+    index = np.zeros((2, 2 * half, rows, columns), dtype=np.int16)
+    for row in numba.prange(rows):
+        kept_even = _row_over_rotations(even, right_even[0], basis[0], row)
+        kept_odd = _row_over_rotations(odd, right_odd[0], basis[1], row)
+        negated_even = _row_over_rotations(even, right_even[1], basis[2], row)
+        negated_odd = _row_over_rotations(odd, right_odd[1], basis[3], row)
+        for angle in range(half):
+            for shift in range(shifts):
+                for column in range(columns):
+                    at = (angle, shift * columns + column)
+                    kept_plus = kept_even[at] + kept_odd[at]
+                    kept_minus = kept_even[at] - kept_odd[at]
+                    negated_plus = negated_even[at] + negated_odd[at]
+                    negated_minus = negated_even[at] - negated_odd[at]
+                    for state in range(4):
+                        mirror, turn = state // 2, (state % 2) * half
+                        kept = kept_minus if turn else kept_plus
+                        negated = negated_minus if turn else negated_plus
+                        value = kept - negated if mirror else kept + negated
+                        if value > best[mirror, angle + turn, row, column]:
+                            best[mirror, angle + turn, row, column] = value
+                            index[mirror, angle + turn, row, column] = shift
+    return best, index
+
+
+@numba.njit(cache=True)
+def _row_over_rotations(
+    left: NDArray[np.float32],
+    right: NDArray[np.float32],
+    matrix: NDArray[np.float32],
+    row: int,
+) -> NDArray[np.float32]:
+    """Return (rotations/2, shifts × columns) of one row picture with all columns."""
+    orders, shifts, columns = left.shape[1], left.shape[3], right.shape[2]
+    products = np.empty((2, orders, shifts, columns), dtype=np.float32)
+    for part in range(2):
+        for order in range(orders):
+            np.dot(left[part, order, row], right[order], products[part, order])
+    flat = products.reshape(2 * orders, shifts * columns)
+    correlation: NDArray[np.float32] = np.dot(matrix, flat)
+    return correlation
+
+
+def _distinct_peaks(best: Any, shift: Any, rotations: int) -> tuple[Any, Any, Any]:
+    """Return value, rotation index and shift index of the highest local maxima over rotation.
+
+    Each is (2 × PEAKS, rows, columns), unmirrored first; −inf where there is no further peak.
+    """
+    xp = array_namespace(best)
+    is_peak = (best >= xp.roll(best, 1, axis=1)) & (best > xp.roll(best, -1, axis=1))
+    left = xp.where(is_peak, best, -xp.inf)
+    angles = xp.reshape(xp.arange(rotations, device=best.device), (1, rotations, 1, 1))
+    reach = _DISTINCT_DEG / 360.0 * rotations
+    values, rotation, chosen = [], [], []
+    for _ in range(PEAKS):
+        top = xp.argmax(left, axis=1, keepdims=True)
+        values.append(xp.max(left, axis=1))
+        rotation.append(xp.squeeze(top, axis=1))
+        chosen.append(xp.squeeze(xp.take_along_axis(shift, top, axis=1), axis=1))
+        distance = xp.abs(angles - top)
+        distance = xp.minimum(distance, rotations - distance)
+        left = xp.where(distance <= reach, -xp.inf, left)
+
+    def by_mirror(parts: list[Any]) -> Any:
+        stacked = xp.stack(parts, axis=1)  # (2, PEAKS, rows, columns)
+        return xp.reshape(stacked, (2 * PEAKS, *best.shape[2:]))
+
+    return by_mirror(values), by_mirror(rotation), by_mirror(chosen)
+
+
+def _to_host(array: Any) -> NDArray[Any]:
+    """Copy to the host: the one place where a result of the device leaves it."""
+    if hasattr(array, "get"):
+        return np.asarray(array.get())
+    return np.array(array)
+
+
+def _rings_before_last(spectra: Any) -> Any:
+    """Return (2, orders, rings, n) from (2, orders, n, rings), contiguous for the products."""
+    xp = array_namespace(spectra)
+    return xp.asarray(xp.permute_dims(spectra, (0, 1, 3, 2)), copy=True)
