@@ -56,6 +56,9 @@ class Look:
     dark: bool = False  # stretched from black, as on a black gutter
     text: bool = False
     selected: float = 0.0
+    selected_outside: float = 0.0
+    level: float = 95.0  # mean grey level of the backgrounds
+    slope: float = 0.0  # grey levels from one side of a square to the other
     scale_bar: bool = False
 
 
@@ -84,6 +87,20 @@ KINDS: tuple[str, ...] = (
     "low contrast on black",
     "figure",
     "very large",
+    "web page",
+    "titles and ticks",
+    "scrolled window",
+    "touching, little different level",
+    "dark page",
+    "small picture",
+    "three panels",
+    "bright squares on white",
+    "framed with a gap",
+    "selection frames outside",
+    "strong JPEG",
+    "shaded backgrounds",
+    "text over borders",
+    "round masks on the gutter's level",
 )
 
 NEGATIVES: tuple[str, ...] = (
@@ -123,6 +140,18 @@ def draw_montage(
             return _scaled(draw_montage(_any_of(KINDS[:8], rng), rng, real=pool), rng)
         case "figure":
             return _figure(rng, pool)
+        case "web page":
+            return _web_page(rng, pool)
+        case "titles and ticks":
+            return _titles_and_ticks(rng, pool)
+        case "scrolled window":
+            return _scrolled_window(rng, pool)
+        case "three panels":
+            return _three_panels(rng, pool)
+        case "strong JPEG":
+            return _jpeg(draw_montage(_any_of(KINDS[:4], rng), rng, real=pool), rng, worst=30)
+        case "text over borders":
+            return _text_over_borders(rng, pool)
     return _grid(_look(kind, rng), rng, pool)
 
 
@@ -259,6 +288,44 @@ def _look(kind: str, rng: np.random.Generator) -> Look:
                 gutter=4,
                 gutter_level=int(rng.choice([0, 255])),
             )
+        case "touching, little different level":
+            return replace(look, spread=float(rng.uniform(8, 15)), noise=float(rng.uniform(2, 8)))
+        case "dark page":
+            level = int(rng.integers(20, 50))
+            gutter = int(rng.integers(4, 30))
+            return replace(look, gutter=gutter, gutter_level=level, margin=30, page_level=level)
+        case "small picture":
+            return replace(
+                look,
+                rows=int(rng.integers(2, 6)),
+                columns=int(rng.integers(3, 8)),
+                box=int(rng.integers(30, 50)),
+                gutter=thin,
+                gutter_level=int(rng.choice([0, 255])),
+            )
+        case "bright squares on white":
+            return replace(look, gutter=int(rng.integers(3, 20)), gutter_level=255, margin=12, level=235)
+        case "framed with a gap":
+            gutter = int(rng.integers(14, 40))
+            return replace(
+                look, gutter=gutter, gutter_level=255, margin=20, frame=int(rng.integers(1, 4))
+            )
+        case "selection frames outside":
+            return replace(look, gutter=8, gutter_level=255, margin=8, selected_outside=0.4)
+        case "shaded backgrounds":
+            return replace(
+                look, slope=float(rng.uniform(20, 60)), gutter=int(rng.integers(0, 4)), spread=25.0
+            )
+        case "round masks on the gutter's level":
+            return replace(
+                look,
+                content="masked",
+                gutter=int(rng.integers(1, 6)),
+                gutter_level=110,
+                spread=12.0,
+                margin=3,
+                page_level=110,
+            )
     raise ValueError(f"expected one of {KINDS}, received {kind!r}")
 
 
@@ -276,7 +343,7 @@ def _smooth_noise(shape: tuple[int, int], scale: float, rng: np.random.Generator
 def _class_average(look: Look, rng: np.random.Generator, real: Sequence[Image]) -> Image:
     """Return a (box, box) picture in grey levels, clipped at 0 and 255."""
     box = look.box
-    level = float(np.clip(rng.normal(95, look.spread), 40, 200))
+    level = float(np.clip(rng.normal(look.level, look.spread), 40, 245))
     if look.dark:
         level = float(rng.uniform(5, 12))
     if rng.random() < look.constant:
@@ -295,7 +362,9 @@ def _class_average(look: Look, rng: np.random.Generator, real: Sequence[Image]) 
     radius = np.hypot(*grid)
     shape /= shape.max()
     shape -= 0.25 * np.exp(-((radius - 0.28) ** 2) / 0.005)
-    sign = -1.0 if rng.random() < 0.15 and not look.dark else 1.0
+    tilt = rng.uniform(0, 2 * np.pi)
+    level = level + look.slope * (np.cos(tilt) * grid[0] + np.sin(tilt) * grid[1])
+    sign = -1.0 if look.level > 200 or rng.random() < 0.15 and not look.dark else 1.0
     image = level + sign * rng.uniform(90, 150) * shape
     grain = look.noise * _smooth_noise((box, box), float(rng.uniform(look.grain, 2.0)), rng)
     if look.content == "masked":
@@ -348,6 +417,9 @@ def _write_on(
     if rng.random() < look.selected:
         colour = _any_of((RED, ORANGE), rng)
         cv2.rectangle(picture, (x + 1, y + 1), (x + box - 2, y + box - 2), colour, 2)
+    if rng.random() < look.selected_outside:
+        colour = _any_of((RED, ORANGE), rng)
+        cv2.rectangle(picture, (x - 3, y - 3), (x + box + 2, y + box + 2), colour, 3)
     if look.scale_bar and first:
         cv2.line(picture, (x + 8, y + box // 4), (x + 8, y + box * 3 // 4), WHITE, 2)
 
@@ -440,8 +512,8 @@ def _cut(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMontage:
     )
 
 
-def _jpeg(part: DrawnMontage, rng: np.random.Generator) -> DrawnMontage:
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(55, 92))]
+def _jpeg(part: DrawnMontage, rng: np.random.Generator, *, worst: int = 55) -> DrawnMontage:
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(worst, 92))]
     _, code = cv2.imencode(".jpg", part.picture, quality)
     return replace(part, picture=cv2.imdecode(code, cv2.IMREAD_COLOR))
 
@@ -467,6 +539,91 @@ def _figure(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMontage:
     for letter, x, y in (("A", 5, 25), ("B", 400, 25), ("C", 5, 350)):
         _text(canvas, letter, x, y, 0.9, (0, 0, 0))
     return DrawnMontage(canvas, _paste(canvas, part, 30, 360))
+
+
+def _web_page(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMontage:
+    part = _grid(_plain_look(rng), rng, real)
+    high, wide = part.picture.shape[:2]
+    canvas = np.full((high + 330, wide + 300, 3), 255, np.uint8)
+    canvas[:44] = (40, 60, 120)
+    _text(canvas, "cryo-EM job 42", 12, 28, 0.7, WHITE)
+    for line in range(8):
+        words = " ".join(_any_of(("class", "averages", "of the", "job", "show"), rng) for _ in range(14))
+        _text(canvas, words, 40, 76 + 18 * line, 0.5, (30, 30, 30))
+    for button in range(4):
+        x = 40 + 100 * button
+        cv2.rectangle(canvas, (x, high + 260), (x + 80, high + 290), (60, 120, 230), -1)
+        _text(canvas, "Select", x + 12, high + 280, 0.5, WHITE)
+    canvas[240:560, wide + 70 : wide + 290] = cv2.resize(_photograph(rng), (220, 320))[: high + 90]
+    return DrawnMontage(canvas, _paste(canvas, part, 40, 230))
+
+
+def _titles_and_ticks(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMontage:
+    """Draw squares as a plotting library does: titles that overlap a neighbour, frames, ticks."""
+    look = _plain_look(rng)
+    box = look.box
+    pitch_x = box + int(rng.integers(8, 60))
+    pitch_y = box + int(rng.integers(26, 70))
+    canvas = np.full((look.rows * pitch_y + 60, look.columns * pitch_x + 70, 3), 255, np.uint8)
+    ticks = rng.random() < 0.5
+    boxes = []
+    for row, column in np.ndindex(look.rows, look.columns):
+        x, y = 40 + column * pitch_x, 40 + row * pitch_y
+        image = _class_average(look, rng, real)
+        canvas[y : y + box, x : x + box] = np.rint(image).astype(np.uint8)[..., None]
+        cv2.rectangle(canvas, (x - 1, y - 1), (x + box, y + box), (0, 0, 0), 1)
+        title = f"class {rng.integers(1, 99)}, {rng.integers(1, 9999)} particles"
+        _text(canvas, title, x, y - 6, 0.35, (0, 0, 0))
+        for tick in range(0, box, max(box // 3, 12)) if ticks else ():
+            cv2.line(canvas, (x + tick, y + box), (x + tick, y + box + 4), (0, 0, 0), 1)
+            cv2.line(canvas, (x - 5, y + tick), (x - 1, y + tick), (0, 0, 0), 1)
+        boxes.append((x, y, x + box, y + box))
+    return DrawnMontage(canvas, np.array(boxes, np.float64))
+
+
+def _scrolled_window(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMontage:
+    """Draw a window whose lower edge cuts the last row of squares."""
+    look = replace(_plain_look(rng), rows=int(rng.integers(3, 7)))
+    part = _grid(look, rng, real)
+    high, wide = part.picture.shape[:2]
+    lost = int(rng.uniform(0.2, 0.8) * look.box)
+    seen = high - look.margin - lost
+    level = int(rng.integers(180, 240))
+    canvas = np.full((seen + 150, wide + 80, 3), level, np.uint8)
+    canvas[60 : 60 + seen, 20 : 20 + wide] = part.picture[:seen]
+    cv2.rectangle(canvas, (wide + 30, 60), (wide + 44, 60 + seen), (120, 120, 120), 1)
+    _text(canvas, "Display", 20, 30, 0.6, (0, 0, 0))
+    _text(canvas, "Save selection     Close", 20, seen + 110, 0.6, (0, 0, 0))
+    boxes = part.boxes + [20, 60, 20, 60]
+    last = boxes[:, 3] > 60 + seen
+    cut = boxes[last]
+    cut[:, 3] = 60 + seen
+    return DrawnMontage(canvas, boxes[~last], cut)
+
+
+def _three_panels(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMontage:
+    look = replace(_plain_look(rng), rows=2, columns=3)
+    parts = [_grid(look, rng, real) for _ in range(3)]
+    high, wide = parts[0].picture.shape[:2]
+    gap = int(rng.integers(25, 80))
+    canvas = np.full((2 * high + 2 * gap, 2 * wide + gap, 3), 255, np.uint8)
+    places = [(0, gap), (wide + gap, gap), (0, high + 2 * gap)]
+    for letter, (x, y) in zip("abc", places, strict=True):
+        _text(canvas, letter, x + 2, y - 5, 0.8, (0, 0, 0))
+    boxes = [_paste(canvas, part, *place) for part, place in zip(parts, places, strict=True)]
+    return DrawnMontage(canvas, np.concatenate(boxes))
+
+
+def _text_over_borders(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMontage:
+    part = _grid(_plain_look(rng), rng, real)
+    picture = part.picture.copy()
+    for x0, y0, x1, _ in part.boxes.astype(int):
+        if rng.random() < 0.6:
+            colour = _any_of((GREEN, WHITE, RED), rng)
+            _text(picture, f"{rng.integers(99999)} ptcls 1 ess", x0 - 8, y0 + 5, (x1 - x0) / 190, colour)
+        if rng.random() < 0.1:
+            cv2.putText(picture, "B", (x1 - 15, y0 + 30), cv2.FONT_HERSHEY_SIMPLEX, 1.2, ORANGE, 4)
+    return replace(part, picture=picture)
 
 
 def draw_negative(kind: str, rng: np.random.Generator) -> Picture:

@@ -149,7 +149,7 @@ def test_without_options_the_settings_are_those_of_the_core(faked: Callable[...,
         "overwrite": False,
         "resume": False,
         "matrices": (),
-        "min_score": 0.0,
+        "min_score": 0.5,
     }
 
 

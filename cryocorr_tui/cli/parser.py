@@ -41,6 +41,12 @@ def build_parser() -> argparse.ArgumentParser:
     inputs, run, search = _input_options(), _run_options(), _search_options()
     detect = add("detect", "cut montages into squares, one class average each", inputs, run)
     _add_output(detect)
+    detect.add_argument(
+        "--mode",
+        choices=("auto",),
+        default="auto",
+        help="how squares are found: auto takes every square of every grid (default: auto)",
+    )
 
     analyze = add(
         "analyze", "score all pairs of class averages and group same views", inputs, run, search
@@ -59,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     analyze.add_argument(
         "--min-score",
         type=_number(0.0, 1.0),
-        default=0.0,
+        default=0.5,
         metavar="SCORE",
         help="above 3000 classes, only pairs over this score are written to pairs.csv",
     )

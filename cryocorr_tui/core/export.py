@@ -157,24 +157,26 @@ def write_pairs(
         )
     pixel_size = _floats([c.pixel_size for c in classes])
     _, source = np.unique([c.source for c in classes], return_inverse=True)
-    written = 0
+    ids = np.arange(n)
     with _csv_file(path) as file:
         for rows in _row_blocks(n):
             window = store.window(rows, slice(None))
-            i, j = np.nonzero(np.arange(n) > np.arange(n)[rows, np.newaxis])
-            fields = dict(zip(PAIR_FIELDS, window[:, i, j], strict=True))
-            i += rows.start
-            weight = pair_weight(quality[i], quality[j], quality_weight)
-            score = pair_score(fields["blend"], weight)
-            block = slice(written, written + i.size)
-            written += i.size
+            weight = pair_weight(quality[rows, np.newaxis], quality, quality_weight)
+            score = pair_score(window[PAIR_FIELDS.index("blend")], weight)
+            wanted = ids[rows, np.newaxis] < ids
+            if n > ALL_PAIRS_LIMIT:
+                wanted &= score >= min_score
+            row, j = np.nonzero(wanted)
+            i = row + rows.start
+            fields = dict(zip(PAIR_FIELDS, window[:, row, j], strict=True))
+            place = i * (2 * n - i - 1) // 2 + j - i - 1
             frame = pd.DataFrame(
                 {
                     "i": i,
                     "j": j,
-                    "score": score,
+                    "score": score[row, j],
                     "blend": fields["blend"],
-                    "weight": weight,
+                    "weight": weight[row, j],
                     "ncc": fields["ncc"],
                     "ssim": fields["ssim"],
                     "nmi": fields["nmi"],
@@ -185,13 +187,11 @@ def write_pairs(
                     "shift_x_px": fields["shift_x_px"],
                     "mirrored": _booleans(fields["mirrored"]),
                     "same_source": _booleans(source[i] == source[j]),
-                    "p_value": _floats(p_values[block]),
-                    "q_value": _floats(q_values[block]),
+                    "p_value": _floats(p_values[place]),
+                    "q_value": _floats(q_values[place]),
                     "reason": _reasons(i, j, fields["blend"], reasons or {}),
                 }
             )
-            if n > ALL_PAIRS_LIMIT:
-                frame = frame[score >= min_score]
             frame.to_csv(file, index=False, header=rows.start == 0, lineterminator="\r\n")
 
 

@@ -8,9 +8,9 @@ al. 2001, doi:10.1093/bioinformatics/17.suppl_1.S22).
 Where to cut: at the widest gap between the heights of merges, sought from the median blend of all
 pairs up to the blend at which a class would find a false partner among all others with a chance of
 0.5 %. The data choose the level; the null keeps them from joining what is no more alike than
-chance, and from taking duplicates for the only groups. On simulated sets of 60 to 130 classes (three
-structures, 1 to 10 replicates of a view, SNR 4, with junk) the groups agreed with the truth to an
-adjusted Rand index of 0.86 to 1; at SNR 0.5 nearly all classes stay alone. A silhouette
+chance, and from taking duplicates for the only groups. On simulated sets of 60 to 130 classes
+(three structures, 2 to 10 replicates of a view, SNR 4, with junk) the groups agreed with the truth
+to an adjusted Rand index of 0.86 to 1; at SNR 0.5 nearly all classes stay alone. A silhouette
 (doi:10.1016/0377-0427(87)90125-7) was tried and dropped: real sets are mostly groups of one, which
 it scores 0, so it pairs up what belongs to nothing.
 """

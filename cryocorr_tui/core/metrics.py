@@ -18,6 +18,7 @@ __all__ = [
     "BINS",
     "SSIM_WINDOW",
     "blend",
+    "first_below",
     "frc",
     "frc_crossing",
     "ncc",
@@ -35,6 +36,7 @@ SSIM_WINDOW = 7  # pixels
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # for a data range of 1
 FRC_THRESHOLD = 0.5
 RANDOMISE_BELOW = 0.8  # phases are randomised from where the uncorrected FRC falls below this
+CORRECT_FROM = 2  # shells beyond the cut-off, past the mixing of neighbours
 
 
 def ncc(first: FloatArray, second: FloatArray, mask: FloatArray) -> float:
@@ -154,10 +156,9 @@ def frc(
     Chen et al. (2013), doi:10.1016/j.ultramic.2013.06.004
     """
     plain = _masked_curve(first, second, soft_mask)
-    below = np.flatnonzero(plain < RANDOMISE_BELOW)
-    if not below.size:
+    cutoff = int(first_below(plain, RANDOMISE_BELOW))
+    if cutoff == len(plain):
         return plain
-    cutoff = int(below[0])
     random = _masked_curve(
         phase_randomised(first, cutoff, seed=seed),
         phase_randomised(second, cutoff, seed=seed + 1),
@@ -179,7 +180,7 @@ def corrected(
         First randomised shell.
     """
     result = plain.copy()
-    beyond = slice(cutoff + 2, None)
+    beyond = slice(cutoff + CORRECT_FROM, None)
     result[..., beyond] = (plain[..., beyond] - random[..., beyond]) / np.maximum(
         1 - random[..., beyond], 1e-3
     )
@@ -202,14 +203,24 @@ def frc_crossing(curve: NDArray[np.float64], box: int) -> NDArray[np.float64]:
         Between 2 (it never falls: Nyquist) and `box` (it never rises above), linear in between.
     """
     shells = curve.shape[-1]
-    fallen = curve[..., 1:] < FRC_THRESHOLD
-    last = np.where(fallen.any(axis=-1), fallen.argmax(axis=-1), shells - 1)
-    upper = np.take_along_axis(curve, last[..., None], axis=-1)[..., 0]
-    lower = np.take_along_axis(curve, np.minimum(last + 1, shells - 1)[..., None], axis=-1)[..., 0]
+    below = first_below(curve, FRC_THRESHOLD)
+    at = np.minimum(below, shells - 1)
+    lower = np.take_along_axis(curve, at[..., None], axis=-1)[..., 0]
+    upper = np.take_along_axis(curve, at[..., None] - 1, axis=-1)[..., 0]
     drop = np.where(upper > lower, upper - lower, 1.0)
-    shell = last + np.clip((upper - FRC_THRESHOLD) / drop, 0.0, 1.0)
-    shell = np.where(fallen.any(axis=-1), shell, shells - 1)
+    shell = at - 1 + np.clip((upper - FRC_THRESHOLD) / drop, 0.0, 1.0)
+    shell = np.where(below < shells, shell, shells - 1)
     return np.asarray(box / np.clip(shell, 1.0, box / 2))
+
+
+def first_below(curve: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
+    """Return the first shell from 1 on where curves (..., shells) fall below a threshold.
+
+    The number of shells where they never do.
+    """
+    below = curve[..., 1:] < threshold
+    first = np.where(below.any(axis=-1), below.argmax(axis=-1) + 1, curve.shape[-1])
+    return np.asarray(first, dtype=np.intp)
 
 
 def ring_correlation(

@@ -12,6 +12,8 @@ products in the cache, elsewhere the plain formula beside it runs; a test holds 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,12 +61,22 @@ class CoarseSearch:
         Searched (dy, dx) in pixels.
     mirror : bool
         Whether the mirrored state is searched too.
+    to_host : callable
+        Copies an array of that device to the host, as `backend.Backend.to_host` does.
     """
 
-    def __init__(self, images: Any, shifts: NDArray[np.float64], *, mirror: bool = True) -> None:
+    def __init__(
+        self,
+        images: Any,
+        shifts: NDArray[np.float64],
+        *,
+        mirror: bool = True,
+        to_host: Callable[[Any], NDArray[Any]] = np.asarray,
+    ) -> None:
         self.grid = PolarGrid.for_box(images.shape[-1])
         self.shifts = shifts
         self.mirror = mirror
+        self._to_host = to_host
         self._samples = ring_samples(images, self.grid)
         self._phases = shift_phases(images, self.grid, shifts)
         self._basis = rotation_basis(images, self.grid)
@@ -104,14 +116,16 @@ class CoarseSearch:
     def candidates(self, left: ShiftedRows, columns: slice) -> Candidates:
         """Return the best distinct peaks of every pair of a tile; see `Candidates`."""
         best, shift = self.profiles(left, columns)
-        value, rotation, index = _distinct_peaks(best, shift, self.grid.rotations)
-        values = _to_host(value)
+        # The one place where a result of the device leaves it.
+        values, rotation, index = (
+            self._to_host(part) for part in _distinct_peaks(best, shift, self.grid.rotations)
+        )
         if not self.mirror:
             values[PEAKS:] = -np.inf
-        chosen = self.shifts[_to_host(index).astype(np.intp)].astype(np.float32)
+        chosen = self.shifts[index].astype(np.float32)
         return Candidates(
             correlation=values,
-            rotation=(_to_host(rotation) * (360.0 / self.grid.rotations)).astype(np.float32),
+            rotation=(rotation * (360.0 / self.grid.rotations)).astype(np.float32),
             shift_y=np.ascontiguousarray(chosen[..., 0]),
             shift_x=np.ascontiguousarray(chosen[..., 1]),
         )
@@ -254,7 +268,7 @@ def _distinct_peaks(best: Any, shift: Any, rotations: int) -> tuple[Any, Any, An
     is_peak = (best >= xp.roll(best, 1, axis=1)) & (best > xp.roll(best, -1, axis=1))
     left = xp.where(is_peak, best, -xp.inf)
     angles = xp.reshape(xp.arange(rotations, device=best.device), (1, rotations, 1, 1))
-    reach = _DISTINCT_DEG / 360.0 * rotations
+    reach = math.floor(_DISTINCT_DEG / 360.0 * rotations)
     values, rotation, chosen = [], [], []
     for _ in range(PEAKS):
         top = xp.argmax(left, axis=1, keepdims=True)
@@ -270,13 +284,6 @@ def _distinct_peaks(best: Any, shift: Any, rotations: int) -> tuple[Any, Any, An
         return xp.reshape(stacked, (2 * PEAKS, *best.shape[2:]))
 
     return by_mirror(values), by_mirror(rotation), by_mirror(chosen)
-
-
-def _to_host(array: Any) -> NDArray[Any]:
-    """Copy to the host: the one place where a result of the device leaves it."""
-    if hasattr(array, "get"):
-        return np.asarray(array.get())
-    return np.array(array)
 
 
 def _rings_before_last(spectra: Any) -> Any:

@@ -19,8 +19,11 @@ from threadpoolctl import threadpool_limits
 from cryocorr_tui.core.alignment import Templates, oversample, refine, templates
 from cryocorr_tui.core.backend import Backend, usable_cpus
 from cryocorr_tui.core.metrics import (
+    CORRECT_FROM,
+    FRC_THRESHOLD,
     RANDOMISE_BELOW,
     corrected,
+    first_below,
     frc_crossing,
     phase_randomised,
     shell_index,
@@ -92,6 +95,7 @@ class PairScorer:
             backend.to_device(np.asarray(working.images * self._soft)),
             shift_lattice(working.max_shift),
             mirror=settings.mirror,
+            to_host=backend.to_host,
         )
         self._rows: _Rows | None = None
         self._columns: OrderedDict[int, _Columns] = OrderedDict()
@@ -123,10 +127,8 @@ class PairScorer:
             poses, reached = refine(
                 left.templates, right.fine, candidates, wanted, max_shift=self._working.max_shift
             )
-            scores, aligned = elect(
-                left.metrics, right.fine, poses, reached > -np.inf, self._weights
-            )
-            period = self._frc_period(left, right, scores, aligned)
+            scores = elect(left.metrics, right.fine, poses, reached > -np.inf, self._weights)
+            period = self._frc_period(left, right, scores)
         scale = self._working.scale[ids_i][:, None]
         values = {
             "blend": scores[..., 0],
@@ -184,47 +186,55 @@ class PairScorer:
                 result[at, k] = phase_randomised(image, cutoff, seed=seed)
         return result
 
-    def _frc_period(
-        self, left: _Rows, right: _Columns, scores: FloatArray, aligned: FloatArray
-    ) -> NDArray[np.float64]:
+    def _frc_period(self, left: _Rows, right: _Columns, scores: FloatArray) -> NDArray[np.float64]:
         """Return (rows, columns) float64: the FRC = 0.5 period in working pixels."""
-        box = aligned.shape[-1]
-        shell, weight = shell_index(box)
-        metrics = left.metrics
-        soft = self._soft.reshape(-1)[metrics.inside]
-        pairs = np.argwhere(np.isfinite(scores[..., 0]))
+        # By columns, so that the scattered reads of a picture j stay in the cache.
+        pairs = np.argwhere(np.isfinite(scores[..., 0].T))[:, ::-1]
         period = np.full(scores.shape[:2], np.nan)
-        workers = usable_cpus()
         for first in range(0, len(pairs), _FRC_AT_ONCE):
             i, j = pairs[first : first + _FRC_AT_ONCE].T
-            masked = fft.rfft2(aligned[i, j] * self._soft, workers=workers)
-            curve = ring_sums(left.spectra, i, masked, shell, weight)
-            fallen = curve < RANDOMISE_BELOW
-            falls_at = np.where(fallen.any(axis=1), fallen.argmax(axis=1), box)
+            poses = np.ascontiguousarray(scores[i, j, 4:])
+            curve = self._curve(left, left.spectra, i, right.fine, j, poses)
+            falls_at = first_below(curve, RANDOMISE_BELOW)
             level = np.searchsorted(self._cutoffs, falls_at, side="right") - 1
             level = np.maximum(level, 0)
-            pose = np.ascontiguousarray(scores[i, j, 4:])
-            random = resample(
-                right.random,
-                level * scores.shape[1] + j,
-                pose,
-                metrics.x,
-                metrics.y,
-                metrics.inside,
-                soft,
-            )
-            random_curve = ring_sums(
+            # The correction begins two shells beyond the cut-off: a curve that has crossed before
+            # is not moved by it, as with most unrelated pairs.
+            start = np.array(self._cutoffs)[level] + CORRECT_FROM
+            late = np.flatnonzero(first_below(curve, FRC_THRESHOLD) >= start)
+            random = self._curve(
+                left,
                 left.random_spectra,
-                level * scores.shape[0] + i,
-                fft.rfft2(random, workers=workers),
-                shell,
-                weight,
+                level[late] * scores.shape[0] + i[late],
+                right.random,
+                level[late] * scores.shape[1] + j[late],
+                poses[late],
             )
             for at, cutoff in enumerate(self._cutoffs):
-                same = (level == at) & fallen.any(axis=1)
-                curve[same] = corrected(curve[same], random_curve[same], cutoff)
-            period[i, j] = frc_crossing(curve, box)
+                same = level[late] == at
+                curve[late[same]] = corrected(curve[late[same]], random[same], cutoff)
+            period[i, j] = frc_crossing(curve, self._soft.shape[0])
         return period
+
+    def _curve(
+        self,
+        left: _Rows,
+        spectra: NDArray[np.complex64],
+        first: NDArray[np.intp],
+        pictures: FloatArray,
+        second: NDArray[np.intp],
+        poses: FloatArray,
+    ) -> NDArray[np.float64]:
+        """Return (p, shells): FRC of ``spectra[first]`` with ``pictures[second]`` at `poses`."""
+        metrics = left.metrics
+        soft = self._soft.reshape(-1)[metrics.inside]
+        masked = resample(
+            pictures, second, poses, metrics.x, metrics.y, metrics.inside, soft, len(self._soft)
+        )
+        shell, weight = shell_index(len(self._soft))
+        transformed = fft.rfft2(masked, workers=usable_cpus())
+        curve: NDArray[np.float64] = ring_sums(spectra, first, transformed, shell, weight)
+        return curve
 
 
 @dataclass(frozen=True, eq=False)

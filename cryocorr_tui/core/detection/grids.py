@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from cryocorr_tui.core.detection.evidence import LineEvidence
 
-__all__ = ["Grid", "box_sides", "candidate_boxes", "find_grids", "overlapping"]
+__all__ = ["Candidates", "Grid", "box_sides", "candidate_boxes", "find_grids", "overlapping"]
 
 FloatArray = NDArray[np.float64]
 
@@ -29,6 +29,7 @@ MOST_BOXES = 1000  # of one size that are looked at
 NEARLY = 0.1  # difference of support that decides nothing
 SIZE_STEP = 0.02  # natural logarithm: boxes of one size differ by less
 LONE_BOX = 0.4
+WIDEST_BLOCK_GUTTER = 0.12  # of the block
 MOST_UNEQUAL_SIDES = 0.04
 WIDEST_GUTTER = 1.2  # of the box; squares further apart are no neighbours
 
@@ -64,18 +65,36 @@ def box_sides(
     return np.maximum.reduce([lines.sides(boxes, slack=slack) for lines in evidence])
 
 
-def candidate_boxes(
-    evidence: Sequence[LineEvidence], *, min_box: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return boxes of nearly equal sides with four visible borders.
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Boxes of nearly equal sides with visible borders.
 
-    Returns
-    -------
+    Attributes
+    ----------
     boxes : (n, 4) float64
         x0, y0, x1, y1.
     support : (n,) float64
-        Mean evidence of the four sides, 0…1.
+        Mean evidence of those sides that do not lie on the edge of the picture, 0…1.
+    framed : (n,) bool
+        No side lies on the edge of the picture.
     """
+
+    boxes: FloatArray
+    support: FloatArray
+    framed: NDArray[np.bool_]
+
+    def only(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
+        """Return some of them."""
+        return Candidates(self.boxes[which], self.support[which], self.framed[which])
+
+    def strength(self) -> FloatArray:
+        """Return the perimeters, weighed so that boxes of chance borders count little."""
+        perimeter: FloatArray = 2.0 * (self.boxes[:, 2:] - self.boxes[:, :2]).sum(axis=1)
+        return perimeter * self.support**4
+
+
+def candidate_boxes(evidence: Sequence[LineEvidence], *, min_box: int) -> Candidates:
+    """Return every box with four visible borders, or fewer where the picture ends."""
     starts, ends = [], []
     for lines in evidence:
         for length, threshold in CORNERS:
@@ -88,13 +107,14 @@ def candidate_boxes(
     sides = box_sides(evidence, boxes, slack=1)
     height, width = (side - 1 for side in evidence[0].vertical.shape)
     # The edge of the picture may end a square, but it is no evidence for one.
-    sides[(boxes <= 1) | (boxes >= np.array([width, height, width, height]) - 1)] = np.nan
-    inner = np.isfinite(sides).sum(axis=1)
+    edge = (boxes <= 1) | (boxes >= np.array([width, height, width, height]) - 1)
+    sides[edge] = np.nan
+    inner = 4 - edge.sum(axis=1)
     ranked = np.sort(sides, axis=1)
     mean = np.nansum(sides, axis=1) / np.maximum(inner, 1)
     good = (inner > 0) & (ranked[:, 0] > 0.25) & (mean > 0.5)
     good &= (inner < 2) | (ranked[:, 1] > 0.4)
-    return boxes[good], mean[good].astype(np.float64)
+    return Candidates(boxes, mean.astype(np.float64), inner == 4).only(good)
 
 
 def _pair_corners(starts: NDArray[np.intp], ends: NDArray[np.intp], min_box: int) -> FloatArray:
@@ -118,28 +138,34 @@ def _pair_corners(starts: NDArray[np.intp], ends: NDArray[np.intp], min_box: int
 
 
 def find_grids(
-    boxes: FloatArray, support: FloatArray, *, least: float, relative: float
+    candidates: Candidates,
+    evidence: Sequence[LineEvidence],
+    *,
+    least: float,
+    relative: float,
 ) -> Iterator[Grid]:
     """Yield the grids among candidate boxes, the strongest first, without overlap.
 
     Grids weaker than `least`, or than `relative` times the strongest, are left out.
     """
-    while (best := _strongest_grid(boxes, support, least)) is not None:
+    while (best := _strongest_grid(candidates, least)) is not None:
+        boxes = best.boxes(best.members)
+        if _are_blocks(evidence, boxes):
+            candidates = candidates.only(~_same(candidates.boxes, boxes))
+            continue
         yield best
         least = max(least, relative * best.strength)
-        free = ~overlapping(boxes, best.boxes(best.members))
-        boxes, support = boxes[free], support[free]
+        candidates = candidates.only(~overlapping(candidates.boxes, boxes))
 
 
-def _strongest_grid(boxes: FloatArray, support: FloatArray, least: float) -> Grid | None:
+def _strongest_grid(candidates: Candidates, least: float) -> Grid | None:
     """Return the strongest grid of boxes of any one size, None where all are below `least`."""
-    if not len(boxes):
+    if not len(candidates.boxes):
         return None
-    worth = _strength(boxes, support)
-    octave = np.log((boxes[:, 2:] - boxes[:, :2]).mean(axis=1))
+    octave = np.log((candidates.boxes[:, 2:] - candidates.boxes[:, :2]).mean(axis=1))
     bins = np.rint((octave - octave.min()) / SIZE_STEP).astype(np.intp)
     # No grid can be stronger than all boxes of its size together.
-    bound = np.convolve(np.bincount(bins, worth), np.ones(5), "same")
+    bound = np.convolve(np.bincount(bins, candidates.strength()), np.ones(5), "same")
     best: Grid | None = None
     for peak in np.argsort(-bound, kind="stable"):
         if bound[peak] <= least:
@@ -147,22 +173,45 @@ def _strongest_grid(boxes: FloatArray, support: FloatArray, least: float) -> Gri
         size = math.exp(octave.min() + peak * SIZE_STEP)
         alike = np.abs(octave - math.log(size)) <= SIZE_STEP + 2.0 / size
         if alike.any():
-            grid = _strongest_lattice(boxes[alike], support[alike])
+            grid = _strongest_lattice(candidates.only(alike))
             if grid.strength > least:
                 best, least = grid, grid.strength
     return best
 
 
-def _strength(boxes: FloatArray, support: FloatArray) -> FloatArray:
-    """Return the perimeter of each box, weighed so that boxes of chance borders count little."""
-    perimeter: FloatArray = 2.0 * (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
-    return perimeter * support**4
+def _are_blocks(evidence: Sequence[LineEvidence], boxes: FloatArray) -> bool:
+    """Say whether boxes are blocks of 2×2 or 3×3 squares: lines run right through them."""
+    size = float(np.median(boxes[:, 2:] - boxes[:, :2]))
+    frame = box_sides(evidence, boxes, slack=1).mean(axis=1)
+    for parts in (2, 3):
+        inner = boxes.copy()
+        inner[:, 2:] = boxes[:, :2] + (boxes[:, 2:] - boxes[:, :2]) / parts
+        across = inner.copy()
+        across[:, [1, 3]] = boxes[:, [1, 3]]
+        down = inner.copy()
+        down[:, [0, 2]] = boxes[:, [0, 2]]
+        slack = max(2, round(WIDEST_BLOCK_GUTTER * size / 2))
+        through = np.minimum(
+            box_sides(evidence, across, slack=slack)[:, 2],
+            box_sides(evidence, down, slack=slack)[:, 3],
+        )
+        if np.median(through) > 0.8 * np.median(frame):
+            return True
+    return False
 
 
-def _strongest_lattice(boxes: FloatArray, support: FloatArray) -> Grid:
+def _same(boxes: FloatArray, others: FloatArray) -> NDArray[np.bool_]:
+    """Say which boxes are one of the others, up to the width of a border."""
+    same = np.zeros(len(boxes), bool)
+    for other in others:
+        same |= np.abs(boxes - other).max(axis=1) <= 4 + 0.06 * (other[2] - other[0])
+    return same
+
+
+def _strongest_lattice(candidates: Candidates) -> Grid:
     """Return the strongest lattice of boxes of about one size."""
-    kept = _best_of_each_place(boxes, support)
-    boxes, support = boxes[kept], support[kept]
+    candidates = candidates.only(_best_of_each_place(candidates.boxes, candidates.support))
+    boxes = candidates.boxes
     size = float(np.median(boxes[:, 2:] - boxes[:, :2]))
     corner = boxes[:, :2]
     offset = corner[None] - corner[:, None]  # (from, to, xy)
@@ -182,9 +231,11 @@ def _strongest_lattice(boxes: FloatArray, support: FloatArray) -> Grid:
                 & (np.abs(across) <= slip)
             )
     _, label = connected_components(csr_array(linked), directed=False)
-    strength = np.bincount(label, _strength(boxes, support))
-    # A window or a plot frame is one big box: lone boxes count less, so that the grid inside wins.
-    strength[np.bincount(label) == 1] *= LONE_BOX
+    strength = np.bincount(label, candidates.strength())
+    # A window or a plot frame is one big box: lone boxes count less, so that the grid inside wins,
+    # and the picture itself must not pass for one.
+    lone = np.bincount(label) == 1
+    strength[lone] *= LONE_BOX * np.bincount(label, candidates.framed)[lone]
     strongest = int(np.argmax(strength))
     return _fit(
         boxes[label == strongest], pitch[0] or size, pitch[1] or size, float(strength[strongest])

@@ -104,12 +104,16 @@ def _comb_sigmas(bands: list[FloatArray], count: int) -> float:
     if len(shifts) < 8:
         return 0.0
     comb = teeth + np.concatenate([[0], shifts])[:, None]
-    combs = np.stack(
+    lines = np.stack(
         [
             np.maximum.reduce([band, np.roll(band, 1), np.roll(band, -1)])[comb % len(band)]
             for band in bands
         ]
-    ).mean(axis=2)  # (band, shift)
+    )  # (band, shift, tooth)
+    each = lines[:, 0].mean(axis=0) - np.median(lines[:, 1:])
+    if np.median(each) < 0.5 * each.mean():  # a finer comb than the true one
+        return 0.0
+    combs = lines.mean(axis=2)
     combs -= combs[:, 1:].mean(axis=1, keepdims=True)
     if (combs[:, 0] < BAND_SIGMAS * combs[:, 1:].std(axis=1)).any():
         return 0.0

@@ -172,9 +172,11 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[_Panel]:
         )
     search = small.astype(np.float32)
     evidence = [line_evidence(search), line_evidence(texture_of(search), TEXTURE_SOFTNESS)]
-    boxes, support = candidate_boxes(evidence, min_box=max(12, min_box // factor))
     found = find_grids(
-        boxes, support, least=LEAST_STRENGTH * sum(small.shape), relative=WEAKEST_GRID
+        candidate_boxes(evidence, min_box=max(12, min_box // factor)),
+        evidence,
+        least=LEAST_STRENGTH * sum(small.shape),
+        relative=WEAKEST_GRID,
     )
     grids = list(itertools.islice(found, MOST_GRIDS))
     panels: list[_Panel] = []

@@ -1,0 +1,1 @@
+"""Measurements: ``python -m benchmarks [NAME…] [--quick]``, or ``make bench`` for all."""
