@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.model import ClassAverage, FloatArray, Pose, Stack
-from cryocorr_tui.core.preprocessing import disc_mask, fourier_resample
+from cryocorr_tui.core.preprocessing import crop_or_pad, disc_mask, fourier_resample
 from cryocorr_tui.core.readers import read
 from cryocorr_tui.core.resources import sample_data
 from cryocorr_tui.core.simulation.class_averages import (
@@ -177,43 +177,27 @@ def real_montages(data: Path) -> Iterator[LabelledSet]:
     8 bit and scaled by other programs; that of pom152 is mirrored, turned by about 12° and carries
     printed numbers, that of nup82 had its background cut away.
     """
-    stacks = data / "stacks"
+    stacks, montages = data / "stacks", data / "montages"
     pom152 = "pom152_wt_hdf/pom152_iclasses_091316_rescaled_small"
-    yield _against_montage(
-        "pom152 wt against its montage",
-        _read_images([stacks / f"{pom152}{k + 1}.hdf" for k in range(35)]),
-        _squares(data / "montages", "pom152_WT_montage.png"),
-    )
-    about = json.loads((data / "montages" / "squares.json").read_text("utf-8"))
-    name = "nup82_combined_no_bg.png"
-    yield _against_montage(
-        "nup82 against its montage",
-        _read_images([stacks / f"nup82_spi/{k}.spi" for k in about[name]["class_ids"]]),
-        _squares(data / "montages", name),
-        field=NUP82_MONTAGE_FIELD,
-    )
+    images = _read_images([stacks / f"{pom152}{k + 1}.hdf" for k in range(35)])
+    drawn, _ = _squares(montages, "pom152_WT_montage.png")
+    yield _against_montage("pom152 wt", images, fourier_resample(drawn, images.shape[-1]))
+    # This one shows every class average pixel by pixel in a wider square.
+    drawn, about = _squares(montages, "nup82_combined_no_bg.png")
+    images = _read_images([stacks / f"nup82_spi/{k}.spi" for k in about["class_ids"]])
+    yield _against_montage("nup82", images, crop_or_pad(drawn, images.shape[-1]))
 
 
-# Side of a square of nup82's montage over that of the class averages it shows.
-NUP82_MONTAGE_FIELD = 1.5
-
-
-def _against_montage(
-    name: str, images: FloatArray, squares: FloatArray, *, field: float = 1.0
-) -> LabelledSet:
-    side = images.shape[-1]
-    shown = fourier_resample(squares, round(side * field))
-    margin = (shown.shape[-1] - side) // 2
-    shown = shown[:, margin : margin + side, margin : margin + side]
+def _against_montage(name: str, images: FloatArray, drawn: FloatArray) -> LabelledSet:
     number = np.tile(np.arange(len(images)), 2)
-    drawn = np.repeat([False, True], len(images))
+    is_drawn = np.repeat([False, True], len(images))
     same = number[:, None] == number
     return LabelledSet(
         name=name,
-        classes=_classes([*images], source="stack") + _classes([*shown], source="montage"),
+        classes=_classes([*images], source="stack") + _classes([*drawn], source="montage"),
         same=same,
         hard=~same,
-        considered=drawn[:, None] != drawn,
+        considered=is_drawn[:, None] != is_drawn,
     )
 
 
@@ -298,12 +282,13 @@ def _read_images(paths: Sequence[Path]) -> FloatArray:
     return np.concatenate([stack.images for stack in stacks if isinstance(stack, Stack)])
 
 
-def _squares(folder: Path, name: str) -> FloatArray:
-    """Return the squares of a montage in one box, (n, box, box)."""
+def _squares(folder: Path, name: str) -> tuple[FloatArray, dict[str, list[int]]]:
+    """Return the squares of a montage in one box, (n, box, box), and what is known of it."""
     about = json.loads((folder / "squares.json").read_text("utf-8"))[name]
     grey = cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE)
     if grey is None:
         raise FileNotFoundError(folder / name)
     boxes = np.array(about["boxes"])
     box = int((boxes[:, 2:] - boxes[:, :2]).min())
-    return np.stack([grey[y : y + box, x : x + box] for x, y, _, _ in boxes]).astype(np.float32)
+    squares = [grey[y : y + box, x : x + box] for x, y, _, _ in boxes]
+    return np.stack(squares).astype(np.float32), about

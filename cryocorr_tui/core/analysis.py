@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,7 +30,6 @@ from cryocorr_tui.core.grouping import group_classes
 from cryocorr_tui.core.inputs import Inputs, find_squares, read_sources, to_class_averages
 from cryocorr_tui.core.model import (
     ClassAverage,
-    Detection,
     Groups,
     Montage,
     Quality,
@@ -155,15 +154,12 @@ def analyze(
     """
     timings: dict[str, float] = {}
     began = time.perf_counter()
-    sources = Inputs()
-    yield StageStarted("reading", len(inputs))
     with _timed(timings, "reading"):
-        for done in read_sources(inputs, settings, sources):
-            yield StageProgressed("reading", done)
-        classes, detections = to_class_averages(sources, settings)
+        sources = yield from _take_in(inputs, settings)
+        classes = to_class_averages(sources)
         working = prepare(classes, settings)
     backend, remark = choose_backend(settings.device)
-    for text in (*_all_notes(sources, classes, detections, working), remark):
+    for text in (*sources.notes, remark, *working.notes, *_left_out(classes, working)):
         if text:
             yield Notice(text)
 
@@ -185,7 +181,7 @@ def analyze(
         yield StageStarted("writing tables", 0)
         with _timed(timings, "writing tables"):
             tables = _write_tables(
-                store, classes, detections, working, quality, groups, null, settings,
+                store, sources, classes, working, quality, groups, null, settings,
                 matrices=matrices, min_score=min_score,
             )  # fmt: skip
         timings["all"] = time.perf_counter() - began
@@ -230,37 +226,41 @@ def detect(
     CryocorrError
         With one sentence that says what to mend; nothing is written then.
     """
-    sources = Inputs()
-    yield StageStarted("reading", len(inputs))
-    for done in read_sources(inputs, settings, sources):
-        yield StageProgressed("reading", done)
-    montages = [source for source in sources.sources if isinstance(source, Montage)]
+    sources = yield from _take_in(inputs, replace(settings, reading="montage"))
     stack = next((source for source in sources.sources if isinstance(source, Stack)), None)
     if stack is not None:
         raise InputError(
             f"{stack.source}: is a stack already, there is nothing to cut; give it to "
             "cryocorr analyze."
         )
-    yield StageStarted("finding squares", len(montages))
-    detections = []
-    for done, montage in enumerate(montages, start=1):
-        detections.append(find_squares(montage, settings))
-        yield StageProgressed("finding squares", done)
-    classes, _ = to_class_averages(sources, settings)
-    for text in _all_notes(sources, classes, detections):
+    for text in sources.notes:
         yield Notice(text)
     prepare_output(output, overwrite=overwrite, own=DETECTION_FILES)
+    detections = [detection for _, detection in sources.montages]
     tables = [output / "squares.csv"]
     export.write_squares(tables[0], detections)
-    for montage, detection, name in zip(
-        montages, detections, _overlay_names(montages), strict=True
-    ):
+    names = _overlay_names([montage for montage, _ in sources.montages])
+    for (montage, detection), name in zip(sources.montages, names, strict=True):
         tables.append(output / name)
         _write_picture(tables[-1], draw_overlay(montage, detection))
+    classes = to_class_averages(sources)
     if classes:
         tables.append(output / "stack.mrcs")
         _write_stack(tables[-1], classes)
     yield DetectionFinished(output, sum(len(d.squares) for d in detections), tuple(tables))
+
+
+def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, None, Inputs]:
+    """Read the inputs and find the squares of the pictures among them."""
+    taken = Inputs()
+    yield StageStarted("reading", len(inputs))
+    for done in read_sources(inputs, settings, taken):
+        yield StageProgressed("reading", done)
+    if any(isinstance(source, Montage) for source in taken.sources):
+        yield StageStarted("finding squares", len(inputs))
+        for done in find_squares(taken, settings):
+            yield StageProgressed("finding squares", done)
+    return taken
 
 
 def _compare(
@@ -323,8 +323,8 @@ def _group(store: RunStore, quality: Quality) -> tuple[Null, Groups | None]:
 
 def _write_tables(
     store: RunStore,
+    sources: Inputs,
     classes: Sequence[ClassAverage],
-    detections: Sequence[Detection],
     working: WorkingSet,
     quality: Quality,
     groups: Groups | None,
@@ -372,30 +372,19 @@ def _write_tables(
         tables.append(folder / "groups.csv")
         blend = store.symmetric("blend", slice(None), slice(None))
         export.write_groups(tables[-1], groups, classes, quality.quality, blend)
-    if detections:
+    if sources.montages:
         tables.append(folder / "squares.csv")
-        export.write_squares(tables[-1], detections)
+        export.write_squares(tables[-1], [detection for _, detection in sources.montages])
     return tables
 
 
-def _all_notes(
-    sources: Inputs,
-    classes: Sequence[ClassAverage],
-    detections: Sequence[Detection],
-    working: WorkingSet | None = None,
-) -> Iterator[str]:
-    yield from sources.notes
-    for detection in detections:
-        for note in detection.notes:
-            yield note if note.startswith(detection.source) else f"{detection.source}: {note}"
-    if working is not None:
-        yield from working.notes
-        for item, reason in zip(classes, working.reasons, strict=True):
-            if reason:
-                yield (
-                    f"Class {item.class_id} (image {item.source_index} of {item.source}) {reason}; "
-                    "it is not compared."
-                )
+def _left_out(classes: Sequence[ClassAverage], working: WorkingSet) -> Iterator[str]:
+    for item, reason in zip(classes, working.reasons, strict=True):
+        if reason:
+            yield (
+                f"Class {item.class_id} (image {item.source_index} of {item.source}) {reason}; "
+                "it is not compared."
+            )
 
 
 def _fingerprint(working: WorkingSet, settings: Settings, backend: Backend) -> str:

@@ -30,18 +30,28 @@ __all__ = ["Inputs", "find_squares", "read_sources", "to_class_averages"]
 
 @dataclass
 class Inputs:
-    """Everything that was read, in the order it was named; filled by `read_sources`."""
+    """What was read, in the order it was named; filled by `read_sources` and `find_squares`."""
 
     sources: list[Stack | Montage] = field(default_factory=list)
     sha256: dict[str, str] = field(default_factory=dict)
+    detections: dict[int, Detection] = field(default_factory=dict)  # by index of the source
+
+    @property
+    def montages(self) -> list[tuple[Montage, Detection]]:
+        """The pictures with a grid, and what was found in them."""
+        return [
+            (source, self.detections[index])
+            for index, source in enumerate(self.sources)
+            if isinstance(source, Montage) and index in self.detections
+        ]
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of the files, a note shared by many told once."""
+        """What the user should know of the inputs, a note shared by many files told once."""
         told: dict[str, list[str]] = {}
-        for source in self.sources:
-            for note in source.notes:
-                told.setdefault(note.removeprefix(f"{source.source}: "), []).append(source.source)
+        for item in (*self.sources, *self.detections.values()):
+            for note in item.notes:
+                told.setdefault(note, []).append(item.source)
         return [
             f"{names[0]}: {note}" if len(names) == 1 else f"{len(names)} files: {note}"
             for note, names in told.items()
@@ -67,62 +77,50 @@ def read_sources(paths: Sequence[Path], settings: Settings, inputs: Inputs) -> I
         yield done
 
 
-def find_squares(montage: Montage, settings: Settings) -> Detection:
-    """Find the squares of one montage; see `detection.detect_squares` for what it raises."""
-    return detect_squares(montage, bottom_up=settings.bottom_up)
+def find_squares(inputs: Inputs, settings: Settings) -> Iterator[int]:
+    """Find the squares of every picture in `inputs`, yielding how many sources are looked at.
 
-
-def to_class_averages(
-    inputs: Inputs, settings: Settings
-) -> tuple[tuple[ClassAverage, ...], tuple[Detection, ...]]:
-    """Turn sources into class averages, in input order.
-
-    Stacks are taken as they are. With ``settings.reading`` "montage" every picture must hold a
-    grid, with "images" every picture is one class average. On "auto" a picture with a grid is a
-    montage, and several square pictures of one size without a grid are one class average each.
-
-    Returns
-    -------
-    classes : tuple of ClassAverage
-    detections : tuple of Detection
-        Of the montages.
+    With ``settings.reading`` "montage" every picture must hold a grid, with "images" none is looked
+    for. On "auto" a picture with a grid is a montage, and several square pictures of one size
+    without a grid are one class average each.
 
     Raises
     ------
     NoSquaresError
         A picture without a grid that cannot be a class average either.
-    InputError
-        Pictures of one class average each that are not square.
     """
-    detections: dict[int, Detection] = {}
     alone: list[Montage] = []
     for index, source in enumerate(inputs.sources):
-        if isinstance(source, Stack):
-            continue
-        if settings.reading == "images":
-            alone.append(source)
-            continue
-        try:
-            detections[index] = find_squares(source, settings)
-        except NoSquaresError:
-            if settings.reading == "montage":
-                raise
-            alone.append(source)
-    if settings.reading == "auto":
-        _require_equal_squares(alone)
+        if isinstance(source, Montage) and settings.reading != "images":
+            try:
+                detection = detect_squares(source, bottom_up=settings.bottom_up)
+                inputs.detections[index] = detection
+            except NoSquaresError:
+                if settings.reading == "montage":
+                    raise
+                alone.append(source)
+        yield index + 1
+    _require_equal_squares(alone)
+
+
+def to_class_averages(inputs: Inputs) -> tuple[ClassAverage, ...]:
+    """Turn sources and their squares into class averages, numbered in input order.
+
+    Stacks are taken as they are, montages are cut along their whole squares, and any other picture
+    is one class average.
+    """
     classes: list[ClassAverage] = []
     for index, source in enumerate(inputs.sources):
         if isinstance(source, Stack):
             classes += _of_stack(source, len(classes))
-        elif index in detections:
-            classes += _of_montage(source, detections[index], len(classes))
+        elif index in inputs.detections:
+            classes += _of_montage(source, inputs.detections[index], len(classes))
         else:
+            image = _grey(source)
             classes.append(
-                ClassAverage(
-                    len(classes), source.source, 0, _grey(source), pixel_size=source.pixel_size
-                )
+                ClassAverage(len(classes), source.source, 0, image, pixel_size=source.pixel_size)
             )
-    return tuple(classes), tuple(detections.values())
+    return tuple(classes)
 
 
 def _require_equal_squares(pictures: Sequence[Montage]) -> None:

@@ -80,7 +80,7 @@ class Stack:
     resolution : (n,) float64 or None
         Å; NaN where a single class lacks the number.
     notes : tuple of str
-        What the user should know, one sentence each ("… the header's pixel size of 1.0 is …").
+        What the user should know, each the rest of a sentence that begins with the file's name.
     """
 
     source: str

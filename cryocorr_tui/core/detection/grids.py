@@ -16,10 +16,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from cryocorr_tui.core.detection.evidence import LineEvidence
+from cryocorr_tui.core.detection.lattice import Boxes, Cells, Lattice
 
 __all__ = ["Candidates", "Grid", "box_sides", "candidate_boxes", "find_grids", "overlapping"]
 
-FloatArray = NDArray[np.float64]
 
 # Corners are sought with a short line (small squares) and a long one (faint borders); noise alone
 # reaches these means about once in a million pixels.
@@ -36,31 +36,27 @@ WIDEST_GUTTER = 1.2  # of the box; squares further apart are no neighbours
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A lattice of equal boxes: cell (row, column) begins at ``(y + row·pitch_y, x + column·pitch_x)``.
+    """Boxes of one size on one lattice, in pixels of the searched picture.
 
-    Lengths are pixels of the searched picture. ``members`` is (n, 2) int, the row and column of the
-    boxes that the lattice was fitted to; ``strength`` is their summed perimeter × evidence.
+    Attributes
+    ----------
+    lattice : Lattice
+    members : (n, 2) int
+        Row and column of the boxes that the lattice was fitted to.
+    strength : float
+        Their summed perimeter, weighed by support⁴.
     """
 
-    x: float
-    y: float
-    pitch_x: float
-    pitch_y: float
-    width: float
-    height: float
-    members: NDArray[np.intp]
+    lattice: Lattice
+    members: Cells
     strength: float
 
-    def boxes(self, cells: NDArray[np.intp]) -> FloatArray:
-        """Return x0, y0, x1, y1 of (n, 2) cells (row, column)."""
-        x0 = self.x + cells[:, 1] * self.pitch_x
-        y0 = self.y + cells[:, 0] * self.pitch_y
-        return np.stack([x0, y0, x0 + self.width, y0 + self.height], axis=1)
+    def boxes(self) -> Boxes:
+        """Return the boxes of the members."""
+        return self.lattice.boxes(self.members)
 
 
-def box_sides(
-    evidence: Sequence[LineEvidence], boxes: FloatArray, *, slack: int
-) -> NDArray[np.float32]:
+def box_sides(evidence: Sequence[LineEvidence], boxes: Boxes, *, slack: int) -> NDArray[np.float32]:
     """Return (n, 4) evidence of each side, the better of all pictures at hand."""
     return np.maximum.reduce([lines.sides(boxes, slack=slack) for lines in evidence])
 
@@ -79,17 +75,17 @@ class Candidates:
         No side lies on the edge of the picture.
     """
 
-    boxes: FloatArray
-    support: FloatArray
+    boxes: Boxes
+    support: NDArray[np.float64]
     framed: NDArray[np.bool_]
 
     def only(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
         """Return some of them."""
         return Candidates(self.boxes[which], self.support[which], self.framed[which])
 
-    def strength(self) -> FloatArray:
+    def strength(self) -> NDArray[np.float64]:
         """Return the perimeters, weighed so that boxes of chance borders count little."""
-        perimeter: FloatArray = 2.0 * (self.boxes[:, 2:] - self.boxes[:, :2]).sum(axis=1)
+        perimeter: NDArray[np.float64] = 2.0 * (self.boxes[:, 2:] - self.boxes[:, :2]).sum(axis=1)
         return perimeter * self.support**4
 
 
@@ -117,7 +113,7 @@ def candidate_boxes(evidence: Sequence[LineEvidence], *, min_box: int) -> Candid
     return Candidates(boxes, mean.astype(np.float64), inner == 4).only(good)
 
 
-def _pair_corners(starts: NDArray[np.intp], ends: NDArray[np.intp], min_box: int) -> FloatArray:
+def _pair_corners(starts: NDArray[np.intp], ends: NDArray[np.intp], min_box: int) -> Boxes:
     """Return every box from a start to an end on about the same diagonal."""
     if not len(starts) or not len(ends):
         return np.empty((0, 4))
@@ -149,7 +145,7 @@ def find_grids(
     Grids weaker than `least`, or than `relative` times the strongest, are left out.
     """
     while (best := _strongest_grid(candidates, least)) is not None:
-        boxes = best.boxes(best.members)
+        boxes = best.boxes()
         if _are_blocks(evidence, boxes):
             candidates = candidates.only(~_same(candidates.boxes, boxes))
             continue
@@ -179,7 +175,7 @@ def _strongest_grid(candidates: Candidates, least: float) -> Grid | None:
     return best
 
 
-def _are_blocks(evidence: Sequence[LineEvidence], boxes: FloatArray) -> bool:
+def _are_blocks(evidence: Sequence[LineEvidence], boxes: Boxes) -> bool:
     """Say whether boxes are blocks of 2×2 or 3×3 squares: lines run right through them."""
     size = float(np.median(boxes[:, 2:] - boxes[:, :2]))
     frame = box_sides(evidence, boxes, slack=1).mean(axis=1)
@@ -200,7 +196,7 @@ def _are_blocks(evidence: Sequence[LineEvidence], boxes: FloatArray) -> bool:
     return False
 
 
-def _same(boxes: FloatArray, others: FloatArray) -> NDArray[np.bool_]:
+def _same(boxes: Boxes, others: Boxes) -> NDArray[np.bool_]:
     """Say which boxes are one of the others, up to the width of a border."""
     same = np.zeros(len(boxes), bool)
     for other in others:
@@ -242,7 +238,7 @@ def _strongest_lattice(candidates: Candidates) -> Grid:
     )
 
 
-def _best_of_each_place(boxes: FloatArray, support: FloatArray) -> NDArray[np.intp]:
+def _best_of_each_place(boxes: Boxes, support: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return one box a place: the smallest of those nearly as well supported as the best.
 
     The lines on both edges of a border make several boxes around one square; the smallest leaves
@@ -264,7 +260,9 @@ def _best_of_each_place(boxes: FloatArray, support: FloatArray) -> NDArray[np.in
     return np.array(kept, np.intp)
 
 
-def _common_step(along: FloatArray, across: FloatArray, size: float, slip: float) -> float:
+def _common_step(
+    along: NDArray[np.float64], across: NDArray[np.float64], size: float, slip: float
+) -> float:
     """Return the distance that most boxes have to their next neighbour, 0 where there is none."""
     forward = (np.abs(across) <= slip) & (along >= size - slip)
     nearest = np.where(forward, along, np.inf).min(axis=1)
@@ -276,27 +274,21 @@ def _common_step(along: FloatArray, across: FloatArray, size: float, slip: float
     return float(np.median(steps[first : first + fellows[first]]))
 
 
-def _fit(boxes: FloatArray, pitch_x: float, pitch_y: float, strength: float) -> Grid:
-    column, x, pitch_x = _fit_axis(boxes[:, 0], pitch_x)
-    row, y, pitch_y = _fit_axis(boxes[:, 1], pitch_y)
-    width, height = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
-    cells = np.unique(np.stack([row, column], axis=1), axis=0)
-    return Grid(x, y, pitch_x, pitch_y, float(width), float(height), cells, strength)
+def _fit(boxes: Boxes, pitch_x: float, pitch_y: float, strength: float) -> Grid:
+    cells = np.stack([_places(boxes[:, 1], pitch_y), _places(boxes[:, 0], pitch_x)], axis=1)
+    return Grid(Lattice.through(boxes, cells), np.unique(cells, axis=0), strength)
 
 
-def _fit_axis(begin: FloatArray, pitch: float) -> tuple[NDArray[np.intp], float, float]:
-    """Return the index of each box along one axis, and origin and pitch of the lattice."""
+def _places(begin: NDArray[np.float64], pitch: float) -> NDArray[np.intp]:
+    """Return the row or column of each box."""
     order = np.argsort(begin, kind="stable")
     steps = np.rint(np.diff(begin[order]) / pitch)  # from box to box, so that no error adds up
     index = np.empty(len(begin), np.intp)
     index[order] = np.concatenate([[0], np.cumsum(steps)]).astype(np.intp)
-    if index.max() > 0:
-        fitted, origin = np.polyfit(index, begin, 1)
-        return index, float(origin), float(fitted)
-    return index, float(np.median(begin)), pitch
+    return index
 
 
-def overlapping(boxes: FloatArray, taken: FloatArray) -> NDArray[np.bool_]:
+def overlapping(boxes: Boxes, taken: Boxes) -> NDArray[np.bool_]:
     """Say which boxes share area with the taken ones, or lie around them."""
     hit = np.zeros(len(boxes), bool)
     for x0, y0, x1, y1 in taken:

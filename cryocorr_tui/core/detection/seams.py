@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cryocorr_tui.core.detection.lattice import Boxes, Cells
+
 __all__ = ["seam_grid"]
 
 FloatArray = NDArray[np.float64]
@@ -27,7 +29,7 @@ BANDS = 3
 BAND_SIGMAS = 2.0
 
 
-def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[FloatArray, NDArray[np.intp]]:
+def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[Boxes, Cells]:
     """Return the squares of a picture that touching squares fill, none where it is not one.
 
     Returns

@@ -70,7 +70,7 @@ def _read(content: Content, file: h5py.File, pixel_size: float | None) -> Stack:
     notes: tuple[str, ...] = ()
     announced = int(np.ravel(parent.attrs.get("imageid_max", [len(groups) - 1]))[0]) + 1
     if announced > len(groups):
-        notes = (f"{content.path} announces {announced} images and holds {len(groups)}.",)
+        notes = (f"{announced} images are announced, but there are {len(groups)}.",)
     particles = np.array([_particles(group) for group in groups])
     return content.stack(
         images,

@@ -137,10 +137,7 @@ def read(content: Content, *, pixel_size: float | None) -> Stack:
     surplus = content.size - start - images.nbytes
     notes: tuple[str, ...] = ()
     if surplus:
-        notes = (
-            f"{content.path} holds {surplus} bytes more than its header tells; they are left"
-            " unread.",
-        )
+        notes = (f"{surplus} bytes more than the header tells are left unread.",)
     return content.stack(
         images,
         file_format="MRC",

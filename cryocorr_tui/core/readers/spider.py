@@ -84,10 +84,7 @@ def read(content: Content, *, pixel_size: float | None) -> Stack:
         raise content.damaged("its rows repeat each other and its header tells of other pixels")
     if broken:
         numbers = ", ".join(str(k) for k in broken)
-        notes = (
-            f"{content.path} has damaged images, whose rows repeat each other (counted from"
-            f" 0): {numbers}.",
-        )
+        notes = (f"images {numbers} (counted from 0) are damaged, their rows repeat each other.",)
     return content.stack(
         records["pixels"],
         file_format="SPIDER",

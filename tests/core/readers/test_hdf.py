@@ -80,7 +80,7 @@ def test_missing_images_are_noted(tmp_path: Path) -> None:
         del file["MDF/images/1"]
     stack = read_stack(path)
     np.testing.assert_array_equal(stack.images, ramp(3, 3, 3)[[0, 2]])
-    assert "announces 3 images and holds 2" in stack.notes[0]
+    assert "3 images are announced, but there are 2" in stack.notes[0]
 
 
 def test_other_and_empty_hdf5_files_are_refused(tmp_path: Path) -> None:

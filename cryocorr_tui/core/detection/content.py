@@ -1,0 +1,97 @@
+"""What boxes of a picture show: nothing, one level, a drawing, colours, or a class average."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.detection.lattice import Boxes, Lattice
+
+__all__ = ["FLAT", "gutter_level", "is_drawing", "levels", "show_images"]
+
+Bytes = NDArray[np.uint8]
+Pixel = TypeVar("Pixel", bound=np.generic)
+
+FLAT = 0.985  # share of pixels at one level from which on a square is constant
+BRIGHT_PAPER = 200.0  # grey level of the paper of plots, texts and buttons
+INSET = 0.08  # of the box: keeps borders and their blur out
+SAMPLE = 40  # boxes that are looked at closely
+
+
+def levels(grey: Bytes, boxes: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the median level of each box and the share of its pixels within ±3 of it."""
+    level, flat = np.full(len(boxes), np.nan), np.ones(len(boxes))
+    for index, box in enumerate(boxes):
+        part = _inside(grey, box)
+        if part.size:
+            level[index] = np.median(part)
+            flat[index] = np.mean(np.abs(part.astype(np.int16) - level[index]) <= 3)
+    return level, flat
+
+
+def gutter_level(grey: Bytes, boxes: Boxes, lattice: Lattice) -> float:
+    """Return the grey level of the gutters beside the boxes of a lattice, NaN where they touch."""
+    strips = []
+    for axis, gap in (
+        (0, lattice.pitch_x - lattice.width),
+        (1, lattice.pitch_y - lattice.height),
+    ):
+        if gap < 0.7:
+            continue
+        picture = grey if axis == 0 else grey.T
+        for box in boxes:
+            at = int(box[axis + 2] + gap / 2)
+            if 0 <= at < picture.shape[1]:
+                strips.append(picture[max(0, int(box[1 - axis])) : int(box[3 - axis]), at])
+    pixels = np.concatenate(strips) if strips else np.empty(0)
+    return float(np.median(pixels)) if pixels.size else math.nan
+
+
+def show_images(picture: NDArray[np.generic], grey: Bytes, boxes: Boxes) -> bool:
+    """Say whether boxes show grey images rather than drawings, colours or nothing."""
+    _, flat = levels(grey, boxes)
+    drawn = boxes[flat < FLAT]
+    if len(drawn) < 0.25 * len(boxes):
+        return False
+    sample = drawn[:: max(1, len(drawn) // SAMPLE)]
+    if picture.ndim == 3 and np.median([_coloured(picture, box) for box in sample]) > 0.5:
+        return False
+    return bool(np.mean([is_drawing(grey, box) for box in sample]) <= 0.5)
+
+
+def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
+    """Say whether a box holds a drawing on bright paper: a plot, text, a table, an icon.
+
+    The ink of a drawing is thin or of one level; a particle is thick and shaded.
+    """
+    part = _inside(grey, box).astype(np.float32)
+    if not part.size or (paper := float(np.median(part))) < BRIGHT_PAPER:
+        return False
+    off = np.abs(part - paper)
+    if np.mean(off <= 3) < 0.6:
+        return False
+    side = max(5, min(part.shape) // 20)
+    core = cv2.erode((off > 12).astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    slope = np.hypot(cv2.Sobel(part, cv2.CV_32F, 1, 0), cv2.Sobel(part, cv2.CV_32F, 0, 1)) / 4
+    return bool(np.count_nonzero(core & (slope > 1.5)) < max(0.005 * core.size, 0.5 * core.sum()))
+
+
+def _coloured(picture: NDArray[np.generic], box: NDArray[np.float64]) -> float:
+    """Return the share of pixels with a colour."""
+    part = _inside(picture, box).astype(np.float32)
+    if not part.size:
+        return 0.0
+    spread = part.max(axis=2) - part.min(axis=2)
+    return float(np.mean(spread > 0.1 * max(float(part.max()), 1.0)))
+
+
+def _inside(picture: NDArray[Pixel], box: NDArray[np.float64]) -> NDArray[Pixel]:
+    x0, y0, x1, y1 = box
+    dx, dy = INSET * (x1 - x0), INSET * (y1 - y0)
+    rows = slice(max(0, round(y0 + dy)), max(0, round(y1 - dy)))
+    columns = slice(max(0, round(x0 + dx)), max(0, round(x1 - dx)))
+    return picture[rows, columns]

@@ -1,0 +1,270 @@
+"""From a grid of candidates to the squares of a panel: which cells hold one, and where exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.detection.content import FLAT, gutter_level, is_drawing, levels
+from cryocorr_tui.core.detection.evidence import LineEvidence
+from cryocorr_tui.core.detection.grids import Grid, box_sides, overlapping
+from cryocorr_tui.core.detection.lattice import Boxes, Cells, Lattice
+
+__all__ = ["Panel", "settle", "side_evidence"]
+
+Bytes = NDArray[np.uint8]
+FloatArray = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+WHOLE = 0.97  # share of the box that must lie in the picture
+EDGE = 4  # pixels: a side this near to the edge of the picture says nothing
+EVIDENT = 0.4  # a side with this evidence is seen
+FRAME_SHARE = 0.05  # of the box: an inner line within this distance ends the border
+# Grey levels at which a step gives half a vote for the exact place of a side: high, so that the
+# blocks of JPEG beside a border do not compete with it.
+SNAP_SOFTNESS = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """The squares of one grid, in pixels of the full picture.
+
+    Attributes
+    ----------
+    lattice : Lattice
+    boxes : (n, 4) float64
+        Clipped at the edges of the picture.
+    cells : (n, 2) int
+        Row and column of each.
+    support : (n,) float64
+        Mean evidence of the sides that do not lie on the edge of the picture, 0…1.
+    cut : (n,) bool
+        The edge of the picture cuts the square.
+    """
+
+    lattice: Lattice
+    boxes: Boxes
+    cells: Cells
+    support: FloatArray
+    cut: Mask
+
+    @property
+    def whole(self) -> Boxes:
+        """The boxes that are not cut."""
+        return self.boxes[~self.cut]
+
+    @property
+    def bounds(self) -> FloatArray:
+        """x0, y0, x1, y1 of all."""
+        return np.concatenate([self.boxes[:, :2].min(axis=0), self.boxes[:, 2:].max(axis=0)])
+
+
+def settle(
+    grid: Grid,
+    others: Sequence[Boxes],
+    grey: Bytes,
+    evidence: Sequence[LineEvidence],
+    factor: int,
+) -> Panel | None:
+    """Decide which cells of a grid's lattice are squares and place them; None where none is whole.
+
+    Parameters
+    ----------
+    grid : Grid
+    others : sequence of (n, 4) float64
+        Boxes of other grids, full resolution; new cells keep clear of them.
+    grey : (height, width) uint8
+    evidence : sequence of LineEvidence
+        Of the picture reduced by `factor`.
+    factor : int
+    """
+    boxes = _snapped(
+        grey, grid.lattice.scaled(factor).boxes(grid.members), grid.members, reach=3 + 2 * factor
+    )
+    lattice = Lattice.through(boxes, grid.members)
+    cells = lattice.cells_within(grey.shape)
+    member = _contains(grid.members, cells)
+    free = member | ~overlapping(lattice.boxes(cells), np.concatenate([np.empty((0, 4)), *others]))
+    cells, member = cells[free], member[free]
+    boxes = lattice.boxes(cells)
+    sides = side_evidence(evidence, boxes, factor, grey.shape)
+    kept = _grow(cells, member, _Signs.of(boxes, sides, grey, lattice))
+    if not kept.any():
+        return None
+    cells, sides = cells[kept], sides[kept]
+    boxes = _snapped(grey, boxes[kept], cells, reach=2 + factor)
+    cut = _visible_share(boxes, grey.shape) < WHOLE
+    if cut.all():
+        return None
+    return Panel(lattice, _clipped(boxes, grey.shape), cells, _mean_side(sides), cut)
+
+
+def side_evidence(
+    evidence: Sequence[LineEvidence], boxes: Boxes, factor: int, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Return (n, 4) evidence of the sides; NaN for a side on or beyond the edge of the picture.
+
+    Each side is judged in halves, and the worse half counts as much as the better, so that a
+    square that a window cuts shows it.
+    """
+    x0, y0, x1, y1 = (boxes / factor).T
+    xm, ym = (x0 + x1) / 2, (y0 + y1) / 2
+    quarters = [
+        box_sides(evidence, np.stack(quarter, axis=1), slack=2)
+        for quarter in ((x0, y0, xm, ym), (xm, y0, x1, ym), (x0, ym, xm, y1), (xm, ym, x1, y1))
+    ]
+    top_left, top_right, bottom_left, bottom_right = quarters
+    left = (top_left[:, 0] + bottom_left[:, 0]) / 2
+    top = (top_left[:, 1] + top_right[:, 1]) / 2
+    right = (top_right[:, 2] + bottom_right[:, 2]) / 2
+    bottom = (bottom_left[:, 3] + bottom_right[:, 3]) / 2
+    return np.where(
+        _on_edge(boxes, shape), np.float32(np.nan), np.stack([left, top, right, bottom], axis=1)
+    )
+
+
+def _on_edge(boxes: Boxes, shape: tuple[int, ...]) -> Mask:
+    height, width = shape
+    low, high = boxes[:, :2] < EDGE, boxes[:, 2:] > np.array([width, height]) - EDGE
+    return np.concatenate([low, high], axis=1)
+
+
+def _mean_side(sides: NDArray[np.float32]) -> FloatArray:
+    seen = np.isfinite(sides).sum(axis=1)
+    mean: FloatArray = np.nansum(sides, axis=1, dtype=np.float64) / np.maximum(seen, 1)
+    return mean
+
+
+@dataclass(frozen=True, eq=False)
+class _Signs:
+    """What speaks for and against each cell of a lattice being a square."""
+
+    mean: FloatArray  # evidence of the sides within the picture
+    least: FloatArray
+    constant: Mask
+    blank: Mask  # constant, at the level of the gutter
+    drawing: Mask
+    framed: Mask  # enough sides of its own for a constant square
+    cut: Mask
+
+    @classmethod
+    def of(cls, boxes: Boxes, sides: NDArray[np.float32], grey: Bytes, lattice: Lattice) -> _Signs:
+        gutter = gutter_level(grey, boxes, lattice)
+        level, flat = levels(grey, boxes)
+        constant = flat >= FLAT
+        evident = (sides >= EVIDENT).sum(axis=1)
+        # Beside a gutter of another level a constant square shows its sides even in a corner.
+        apart = np.abs(level - gutter) > 3
+        return cls(
+            mean=_mean_side(sides),
+            least=np.where(np.isnan(sides), 1.0, sides).min(axis=1).astype(np.float64),
+            constant=constant,
+            blank=constant & (np.abs(level - gutter) <= 3),
+            drawing=np.array([is_drawing(grey, box) for box in boxes], bool),
+            framed=(evident == np.isfinite(sides).sum(axis=1)) & (evident + apart >= 3),
+            cut=_visible_share(boxes, grey.shape) < WHOLE,
+        )
+
+
+def _grow(cells: Cells, member: Mask, signs: _Signs) -> Mask:
+    """Return which cells of the lattice are squares, from the members outwards."""
+    image = ~signs.constant & ~signs.blank
+    kept = member & ~signs.blank & (image | signs.framed)
+    typical = float(np.median(signs.mean[kept & ~signs.cut])) if (kept & ~signs.cut).any() else 1.0
+    within = np.all(
+        (cells >= cells[member].min(axis=0)) & (cells <= cells[member].max(axis=0)), axis=1
+    )
+    evident = np.where(
+        within & ~signs.drawing,
+        signs.mean >= min(EVIDENT, 0.6 * typical),
+        (signs.mean >= max(0.5, 0.8 * typical)) & (signs.least >= 0.5 * typical),
+    )
+    evident &= np.where(signs.constant, signs.framed & ~signs.blank, True)
+    while True:
+        left, right, up, down = _neighbours(cells, kept)
+        enclosed = (left & right) | (up & down)
+        new = ~kept & (
+            ((left | right | up | down) & evident)
+            | (enclosed & image & ~signs.cut & (signs.mean > 0.1))
+        )
+        if not new.any():
+            return kept
+        kept = kept | new
+
+
+def _neighbours(cells: Cells, kept: Mask) -> tuple[Mask, Mask, Mask, Mask]:
+    """Say of each cell whether the ones left, right, above and below are kept."""
+    first = cells.min(axis=0)
+    row, column = (cells - first + 1).T
+    field = np.zeros(cells.max(axis=0) - first + 3, bool)
+    field[row, column] = kept
+    return (
+        field[row, column - 1],
+        field[row, column + 1],
+        field[row - 1, column],
+        field[row + 1, column],
+    )
+
+
+def _contains(some: Cells, cells: Cells) -> Mask:
+    members = {tuple(cell) for cell in some.tolist()}
+    return np.array([tuple(cell) in members for cell in cells.tolist()], bool)
+
+
+def _visible_share(boxes: Boxes, shape: tuple[int, ...]) -> FloatArray:
+    whole = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    seen = _clipped(boxes, shape)
+    share: FloatArray = (seen[:, 2:] - seen[:, :2]).prod(axis=1) / whole
+    return share
+
+
+def _clipped(boxes: Boxes, shape: tuple[int, ...]) -> Boxes:
+    height, width = shape
+    return np.clip(boxes, 0.0, [width, height, width, height])
+
+
+def _snapped(grey: Bytes, boxes: Boxes, cells: Cells, *, reach: int) -> Boxes:
+    """Move the sides of every row and column of cells onto the border lines nearby.
+
+    All cells of a column vote for its left and right side. Where a border has several lines (both
+    edges of a thin line, a frame and its picture), the innermost that is well seen ends the
+    square. Sides without a visible line stay where the lattice puts them.
+    """
+    moved = boxes.copy()
+    for axis in (0, 1):
+        picture = grey if axis == 0 else grey.T
+        index = cells[:, 1 - axis]
+        for line in np.unique(index):
+            mine = np.flatnonzero(index == line)
+            for side, inward in ((axis, 1), (axis + 2, -1)):
+                moved[mine, side] += _to_line(picture, boxes[mine], axis, side, inward, reach)
+    return moved
+
+
+def _to_line(picture: Bytes, boxes: Boxes, axis: int, side: int, inward: int, reach: int) -> float:
+    """Return how far the line that ends the squares lies from their `side`, 0 where unseen."""
+    size = float(np.median(boxes[:, axis + 2] - boxes[:, axis]))
+    reach = min(reach, round(0.1 * size))
+    middle = float(np.median(boxes[:, side]))
+    lines = round(middle) + inward * np.arange(-reach, max(reach, round(FRAME_SHARE * size)) + 1)
+    lines = lines[(lines >= 1) & (lines < picture.shape[1])]
+    if not len(lines):
+        return 0.0
+    first, last = lines.min(), lines.max()
+    votes = np.zeros(last - first + 1)
+    for box in boxes:
+        low, high = box[1 - axis], box[3 - axis]
+        inset = 0.03 * (high - low)
+        rows = slice(max(0, round(low + inset)), max(0, round(high - inset)))
+        strip = picture[rows, first - 1 : last + 1].astype(np.float32)
+        if len(strip):
+            step = np.diff(strip, axis=1)
+            votes += np.abs((step / (np.abs(step) + SNAP_SOFTNESS)).mean(axis=0))
+    profile = votes[lines - first] / len(boxes)
+    if profile.max() < 0.1:
+        return 0.0
+    innermost = np.flatnonzero(profile >= 0.6 * profile.max())[-1]
+    return float(lines[innermost]) - middle
