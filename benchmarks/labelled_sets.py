@@ -49,7 +49,7 @@ FIELD = 384.0  # Å; side of the simulated box, which the whole ribosome fits in
 NEIGHBOURS = 32.0  # degrees between the directions of neighbouring views
 MOVED = 8.0  # Å by which the small subunit moves
 LARGEST_SHIFT = 0.02  # of the box: two classes are at most twice as far apart
-BLUR = 0.8  # pixels; the most that one of two degraded copies is blurred
+BLUR = 0.8  # pixels; the most that a degraded copy is blurred
 
 STACKS = {
     "nup82": "nup82_spi/*.spi",
@@ -134,8 +134,10 @@ def conformations(
     )
 
 
-def degraded(name: str, images: FloatArray, snr: float, *, seed: int) -> LabelledSet:
-    """Make two bad copies of every real class average; they are the same view, all else is not.
+def degraded(
+    name: str, images: FloatArray, snr: float, *, seed: int, replicates: int = 3
+) -> LabelledSet:
+    """Make bad copies of every real class average; those of one are the same view, all else is not.
 
     Each copy gets its own pose, blur (0 … `BLUR` px) and coloured noise; its SNR, the variance of
     the given picture over that of the added noise, is drawn from ½ to 2 × `snr`. Hard negatives
@@ -148,10 +150,12 @@ def degraded(name: str, images: FloatArray, snr: float, *, seed: int) -> Labelle
     images : (n, side, side) float32
     snr : float
     seed : int
+    replicates : int
+        Copies of each class average.
     """
     rng = np.random.default_rng(seed)
     pictures = fourier_resample(images, min(BOX, images.shape[-1]))
-    number = np.repeat(np.arange(len(pictures)), 2)
+    number = np.repeat(np.arange(len(pictures)), replicates)
     copies = [_bad_copy(pictures[k], snr * 2 ** rng.uniform(-1, 1), rng) for k in number]
     same = number[:, None] == number
     return LabelledSet(

@@ -157,8 +157,10 @@ def _follow(events: Iterator[Any]) -> Any:
                     meter.start(stage, total)
                 case StageProgressed(done=done) | TileScored(done=done):
                     meter.advance(done)
-                case Notice(text):
+                case Notice(text, warning=True):
                     meter.warn(text)
+                case Notice(text):
+                    meter.tell(text)
     return event
 
 

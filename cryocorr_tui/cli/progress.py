@@ -33,6 +33,9 @@ class Meter(Protocol):
     def advance(self, done: int) -> None:
         """Show that `done` steps of the stage are behind us."""
 
+    def tell(self, sentence: str) -> None:
+        """Show what was found."""
+
     def warn(self, sentence: str) -> None:
         """Show what the user should know."""
 
@@ -70,8 +73,12 @@ class Bars:
         if self._task is not None:
             self._progress.update(self._task, completed=done)
 
-    def warn(self, sentence: str) -> None:
+    def tell(self, sentence: str) -> None:
         """Print the sentence above the bars."""
+        self._progress.console.print(Text(sentence))
+
+    def warn(self, sentence: str) -> None:
+        """Print it as a warning above the bars."""
         self._progress.console.print(_warning(sentence))
 
     def _fill(self) -> None:
@@ -107,8 +114,12 @@ class Lines:
         left = (now - self._begun) * (self._total - done) / done
         self._console.print(f"{self._stage}: {done / self._total:.0%}, {_duration(left)} left")
 
-    def warn(self, sentence: str) -> None:
+    def tell(self, sentence: str) -> None:
         """Print the sentence."""
+        self._console.print(Text(sentence))
+
+    def warn(self, sentence: str) -> None:
+        """Print it as a warning."""
         self._console.print(_warning(sentence))
 
 

@@ -76,9 +76,10 @@ class StageProgressed:
 
 @dataclass(frozen=True)
 class Notice:
-    """One sentence that the user should read."""
+    """One sentence for the user: a warning, or a plain finding."""
 
     text: str
+    warning: bool = True
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def analyze(
         classes = to_class_averages(sources)
         working = prepare(classes, settings)
     backend, remark = choose_backend(settings.device)
-    for text in (*sources.notes, remark, *working.notes, *_left_out(classes, working)):
+    for text in (*sources.warnings, remark, *working.notes, *_left_out(classes, working)):
         if text:
             yield Notice(text)
 
@@ -233,7 +234,7 @@ def detect(
             f"{stack.source}: is a stack already, there is nothing to cut; give it to "
             "cryocorr analyze."
         )
-    for text in sources.notes:
+    for text in sources.warnings:
         yield Notice(text)
     prepare_output(output, overwrite=overwrite, own=DETECTION_FILES)
     detections = [detection for _, detection in sources.montages]
@@ -260,6 +261,8 @@ def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, Non
         yield StageStarted("finding squares", len(inputs))
         for done in find_squares(taken, settings):
             yield StageProgressed("finding squares", done)
+        for text in taken.findings:
+            yield Notice(text, warning=False)
     return taken
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,16 +46,14 @@ class Inputs:
         ]
 
     @property
-    def notes(self) -> list[str]:
-        """What the user should know of the inputs, a note shared by many files told once."""
-        told: dict[str, list[str]] = {}
-        for item in (*self.sources, *self.detections.values()):
-            for note in item.notes:
-                told.setdefault(note, []).append(item.source)
-        return [
-            f"{names[0]}: {note}" if len(names) == 1 else f"{len(names)} files: {note}"
-            for note, names in told.items()
-        ]
+    def warnings(self) -> list[str]:
+        """What the user should know of the files."""
+        return _told_once(self.sources)
+
+    @property
+    def findings(self) -> list[str]:
+        """What was found in the montages."""
+        return _told_once(self.detections.values())
 
 
 def read_sources(paths: Sequence[Path], settings: Settings, inputs: Inputs) -> Iterator[int]:
@@ -121,6 +119,18 @@ def to_class_averages(inputs: Inputs) -> tuple[ClassAverage, ...]:
                 ClassAverage(len(classes), source.source, 0, image, pixel_size=source.pixel_size)
             )
     return tuple(classes)
+
+
+def _told_once(items: Iterable[Stack | Montage | Detection]) -> list[str]:
+    """Return the notes of `items`, one that many share only once."""
+    told: dict[str, list[str]] = {}
+    for item in items:
+        for note in item.notes:
+            told.setdefault(note, []).append(item.source)
+    return [
+        f"{names[0] if len(names) == 1 else f'{len(names)} files'}: {note}"
+        for note, names in told.items()
+    ]
 
 
 def _require_equal_squares(pictures: Sequence[Montage]) -> None:

@@ -89,7 +89,7 @@ def test_the_best_peak_is_the_true_pose_to_one_step(pictures):
     mirrored = found.correlation[:, 0, 2].argmax()
     assert mirrored == PEAKS  # the first of the mirrored ones
     # 2 onto 0 is the inverse of a mirror and 75°, which is a mirror and 75°.
-    assert found.rotation[mirrored, 0, 2] == pytest.approx(75, abs=1.5)
+    assert found.rotation[mirrored, 0, 2] == pytest.approx(75, abs=360 / 128)
     expected = Pose(75, 1, -1, mirrored=True).inverse()
     assert found.shift_y[mirrored, 0, 2] == pytest.approx(expected.shift_y, abs=0.75)
     assert found.shift_x[mirrored, 0, 2] == pytest.approx(expected.shift_x, abs=0.75)

@@ -58,7 +58,10 @@ class Grid:
 
 def box_sides(evidence: Sequence[LineEvidence], boxes: Boxes, *, slack: int) -> NDArray[np.float32]:
     """Return (n, 4) evidence of each side, the better of all pictures at hand."""
-    return np.maximum.reduce([lines.sides(boxes, slack=slack) for lines in evidence])
+    best: NDArray[np.float32] = np.maximum.reduce(
+        [lines.sides(boxes, slack=slack) for lines in evidence]
+    )
+    return best
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +251,7 @@ def _best_of_each_place(boxes: Boxes, support: NDArray[np.float64]) -> NDArray[n
     size = (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
     near = size / 4
     left = np.ones(len(boxes), bool)
-    kept = []
+    kept: list[np.intp] = []
     for index in np.argsort(-support, kind="stable"):
         if len(kept) == MOST_BOXES:
             break

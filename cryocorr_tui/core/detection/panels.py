@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.detection.content import FLAT, gutter_level, is_drawing, levels
-from cryocorr_tui.core.detection.evidence import LineEvidence
+from cryocorr_tui.core.detection.evidence import STEP_SOFTNESS, LineEvidence
 from cryocorr_tui.core.detection.grids import Grid, box_sides, overlapping
 from cryocorr_tui.core.detection.lattice import Boxes, Cells, Lattice
 
@@ -23,9 +23,10 @@ WHOLE = 0.97  # share of the box that must lie in the picture
 EDGE = 4  # pixels: a side this near to the edge of the picture says nothing
 EVIDENT = 0.4  # a side with this evidence is seen
 FRAME_SHARE = 0.05  # of the box: an inner line within this distance ends the border
-# Grey levels at which a step gives half a vote for the exact place of a side: high, so that the
-# blocks of JPEG beside a border do not compete with it.
-SNAP_SOFTNESS = 8.0
+SEEN = 0.25  # agreement of the votes of a row or column of squares that makes a line
+# Contrast of a line in terms of the strongest nearby that makes it one of the border's own: above
+# that of the blocks that JPEG leaves beside a border.
+SAME_BORDER = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +255,8 @@ def _to_line(picture: Bytes, boxes: Boxes, axis: int, side: int, inward: int, re
     if not len(lines):
         return 0.0
     first, last = lines.min(), lines.max()
-    votes = np.zeros(last - first + 1)
+    agreement = np.zeros(last - first + 1)
+    contrast = np.zeros(last - first + 1)
     for box in boxes:
         low, high = box[1 - axis], box[3 - axis]
         inset = 0.03 * (high - low)
@@ -262,9 +264,9 @@ def _to_line(picture: Bytes, boxes: Boxes, axis: int, side: int, inward: int, re
         strip = picture[rows, first - 1 : last + 1].astype(np.float32)
         if len(strip):
             step = np.diff(strip, axis=1)
-            votes += np.abs((step / (np.abs(step) + SNAP_SOFTNESS)).mean(axis=0))
-    profile = votes[lines - first] / len(boxes)
-    if profile.max() < 0.1:
-        return 0.0
-    innermost = np.flatnonzero(profile >= 0.6 * profile.max())[-1]
-    return float(lines[innermost]) - middle
+            agreement += np.abs((step / (np.abs(step) + STEP_SOFTNESS)).mean(axis=0))
+            contrast += np.abs(step.mean(axis=0))
+    agreement, contrast = agreement[lines - first] / len(boxes), contrast[lines - first]
+    line = agreement >= max(SEEN, 0.6 * float(agreement.max()))
+    line &= contrast >= SAME_BORDER * float(contrast.max())
+    return float(lines[np.flatnonzero(line)[-1]]) - middle if line.any() else 0.0

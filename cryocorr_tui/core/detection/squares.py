@@ -99,7 +99,8 @@ def grey_picture(picture: NDArray[np.generic]) -> Bytes:
         values = cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(values[:: max(1, values.shape[0] // 1000)], [0.1, 99.9])
     scale = 255.0 / (high - low) if high > low else 0.0
-    return np.clip((values - low) * scale, 0, 255).astype(np.uint8)
+    stretched: Bytes = np.clip((values - low) * scale, 0, 255).astype(np.uint8)
+    return stretched
 
 
 def cut_out(montage: Montage, detection: Detection) -> NDArray[np.float32]:
@@ -172,7 +173,8 @@ def _reduced(grey: Bytes, factor: int) -> Bytes:
         return grey
     height, width = (side // factor for side in grey.shape)
     whole = grey[: height * factor, : width * factor]
-    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    reduced: Bytes = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    return reduced
 
 
 def _touching_panel(
