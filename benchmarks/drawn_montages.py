@@ -304,7 +304,9 @@ def _look(kind: str, rng: np.random.Generator) -> Look:
                 gutter_level=int(rng.choice([0, 255])),
             )
         case "bright squares on white":
-            return replace(look, gutter=int(rng.integers(3, 20)), gutter_level=255, margin=12, level=235)
+            return replace(
+                look, gutter=int(rng.integers(3, 20)), gutter_level=255, margin=12, level=235
+            )
         case "framed with a gap":
             gutter = int(rng.integers(14, 40))
             return replace(
@@ -364,7 +366,7 @@ def _class_average(look: Look, rng: np.random.Generator, real: Sequence[Image]) 
     shape -= 0.25 * np.exp(-((radius - 0.28) ** 2) / 0.005)
     tilt = rng.uniform(0, 2 * np.pi)
     level = level + look.slope * (np.cos(tilt) * grid[0] + np.sin(tilt) * grid[1])
-    sign = -1.0 if look.level > 200 or rng.random() < 0.15 and not look.dark else 1.0
+    sign = -1.0 if look.level > 200 or (rng.random() < 0.15 and not look.dark) else 1.0
     image = level + sign * rng.uniform(90, 150) * shape
     grain = look.noise * _smooth_noise((box, box), float(rng.uniform(look.grain, 2.0)), rng)
     if look.content == "masked":
@@ -433,7 +435,7 @@ def _text(
 def _paste(canvas: Picture, part: DrawnMontage, x: int, y: int) -> NDArray[np.float64]:
     height, width = part.picture.shape[:2]
     canvas[y : y + height, x : x + width] = part.picture
-    return part.boxes + [x, y, x, y]
+    return part.boxes + np.array([x, y, x, y])
 
 
 def _plain_look(rng: np.random.Generator) -> Look:
@@ -515,7 +517,8 @@ def _cut(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMontage:
 def _jpeg(part: DrawnMontage, rng: np.random.Generator, *, worst: int = 55) -> DrawnMontage:
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(worst, 92))]
     _, code = cv2.imencode(".jpg", part.picture, quality)
-    return replace(part, picture=cv2.imdecode(code, cv2.IMREAD_COLOR))
+    picture: Picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
+    return replace(part, picture=picture)
 
 
 def _scaled(part: DrawnMontage, rng: np.random.Generator) -> DrawnMontage:
@@ -548,7 +551,9 @@ def _web_page(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMontage:
     canvas[:44] = (40, 60, 120)
     _text(canvas, "cryo-EM job 42", 12, 28, 0.7, WHITE)
     for line in range(8):
-        words = " ".join(_any_of(("class", "averages", "of the", "job", "show"), rng) for _ in range(14))
+        words = " ".join(
+            _any_of(("class", "averages", "of the", "job", "show"), rng) for _ in range(14)
+        )
         _text(canvas, words, 40, 76 + 18 * line, 0.5, (30, 30, 30))
     for button in range(4):
         x = 40 + 100 * button
@@ -594,7 +599,7 @@ def _scrolled_window(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMo
     cv2.rectangle(canvas, (wide + 30, 60), (wide + 44, 60 + seen), (120, 120, 120), 1)
     _text(canvas, "Display", 20, 30, 0.6, (0, 0, 0))
     _text(canvas, "Save selection     Close", 20, seen + 110, 0.6, (0, 0, 0))
-    boxes = part.boxes + [20, 60, 20, 60]
+    boxes = part.boxes + np.array([20, 60, 20, 60])
     last = boxes[:, 3] > 60 + seen
     cut = boxes[last]
     cut[:, 3] = 60 + seen
@@ -620,7 +625,14 @@ def _text_over_borders(rng: np.random.Generator, real: Sequence[Image]) -> Drawn
     for x0, y0, x1, _ in part.boxes.astype(int):
         if rng.random() < 0.6:
             colour = _any_of((GREEN, WHITE, RED), rng)
-            _text(picture, f"{rng.integers(99999)} ptcls 1 ess", x0 - 8, y0 + 5, (x1 - x0) / 190, colour)
+            _text(
+                picture,
+                f"{rng.integers(99999)} ptcls 1 ess",
+                x0 - 8,
+                y0 + 5,
+                (x1 - x0) / 190,
+                colour,
+            )
         if rng.random() < 0.1:
             cv2.putText(picture, "B", (x1 - 15, y0 + 30), cv2.FONT_HERSHEY_SIMPLEX, 1.2, ORANGE, 4)
     return replace(part, picture=picture)

@@ -35,7 +35,7 @@ def detect(options: argparse.Namespace) -> None:
     finished = _follow(
         analysis.detect(options.inputs, options.output, settings, overwrite=options.overwrite)
     )
-    talk_console().print(f"{finished.squares} squares")
+    talk_console().print(_counted(finished.squares, "square"))
     _print_paths(finished.tables)
 
 
@@ -75,7 +75,8 @@ def analyze(options: argparse.Namespace) -> None:
         )
     )
     talk_console().print(
-        f"{finished.classes} class averages, {finished.pairs} pairs, {finished.groups} groups"
+        f"{finished.classes} class averages, {_counted(finished.pairs, 'pair')}, "
+        f"{_counted(finished.groups, 'group')}"
     )
     _print_paths(finished.tables)
 
@@ -167,6 +168,10 @@ def _follow(events: Iterator[Any]) -> Any:
 def _closing(events: Iterator[Any]) -> AbstractContextManager[object]:
     """Return a context that ends a run; what the core calls an iterator is a generator."""
     return closing(cast("Generator[Any, None, None]", events))
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _print_paths(paths: tuple[Path, ...]) -> None:

@@ -112,7 +112,8 @@ class Lines:
             return
         self._tenths, self._spoke = tenths, now
         left = (now - self._begun) * (self._total - done) / done
-        self._console.print(f"{self._stage}: {done / self._total:.0%}, {_duration(left)} left")
+        rest = f", {_duration(left)} left" if done < self._total else ""
+        self._console.print(f"{self._stage}: {done / self._total:.0%}{rest}")
 
     def tell(self, sentence: str) -> None:
         """Print the sentence."""

@@ -36,15 +36,20 @@ def print_summary(console: Console, run: AnalysisFinished, *, truth: Path, secon
     classes = {row["class_id"]: row for row in _rows(run.folder / "classes.csv")}
     pairs = [row for row in _rows(run.folder / "pairs.csv") if row["score"]]
     pairs.sort(key=lambda row: -float(row["score"]))
-    within = [row for row in pairs if row["same_source"] == "true"]
+    sources = list(dict.fromkeys(row["source"] for row in classes.values()))
+    first = Path(sources[0]).name
+    within = [
+        row
+        for row in pairs
+        if classes[row["i"]]["source"] == classes[row["j"]]["source"] == sources[0]
+    ]
     between = [row for row in pairs if row["same_source"] == "false"]
 
-    sources = dict.fromkeys(row["source"] for row in classes.values())
     console.print(
         f"{run.classes} class averages of {len(sources)} sources, {run.pairs} pairs, "
         f"{run.groups} groups, {seconds:.1f} s"
     )
-    console.print(_pair_table("Best pairs of one source", within[:BEST_PAIRS]))
+    console.print(_pair_table(f"Best pairs of one source, {first}", within[:BEST_PAIRS]))
     console.print(_pair_table("Best pairs of two sources", between[:BEST_PAIRS]))
     console.print(_against_truth(within, classes, truth))
     console.print("Tables", style="heading")
@@ -64,12 +69,16 @@ def _pair_table(title: str, pairs: Sequence[Row]) -> Table:
             f"{float(pair['score']):.3f}",
             f"{float(pair['ncc']):.3f}",
             f"{float(pair['ssim']):.3f}",
-            f"{float(pair['rotation_deg']):.1f}°",
-            f"{float(pair['shift_y_px']):+.1f} px",
-            f"{float(pair['shift_x_px']):+.1f} px",
+            f"{round(float(pair['rotation_deg']), 1) % 360:.1f}°",
+            _shift(pair["shift_y_px"]),
+            _shift(pair["shift_x_px"]),
             "yes" if pair["mirrored"] == "true" else "no",
         )
     return table
+
+
+def _shift(pixels: str) -> str:
+    return f"{round(float(pixels), 1) + 0.0:+.1f} px"  # + 0.0 makes a zero of −0.0
 
 
 def _against_truth(within: Sequence[Row], classes: dict[str, Row], truth: Path) -> str:

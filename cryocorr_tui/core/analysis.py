@@ -10,11 +10,11 @@ import hashlib
 import json
 import platform
 import time
-from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from itertools import chain, count
 from pathlib import Path
 
 import cv2
@@ -56,6 +56,7 @@ __all__ = [
 ]
 
 MOST_GROUPED = 8000  # classes; linkage needs all pairs in memory at once
+MOST_NAMED = 5  # classes left out for one reason that are named in a sentence
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,7 @@ def _compare(
     done = store.pairs_done()
     if done == total:
         return
-    yield StageStarted("compiling kernels (kept for the next run)", 0)
+    yield StageStarted("loading kernels (compiled at the first run)", 0)
     warm_up(backend)
     yield StageStarted("comparing pairs", total)
     try:
@@ -382,12 +383,17 @@ def _write_tables(
 
 
 def _left_out(classes: Sequence[ClassAverage], working: WorkingSet) -> Iterator[str]:
-    for item, reason in zip(classes, working.reasons, strict=True):
-        if reason:
-            yield (
-                f"Class {item.class_id} (image {item.source_index} of {item.source}) {reason}; "
-                "it is not compared."
-            )
+    """Yield one sentence a reason, however many classes it concerns."""
+    for reason in dict.fromkeys(filter(None, working.reasons)):
+        names = [
+            f"class {item.class_id} (image {item.source_index} of {item.source})"
+            for item, why in zip(classes, working.reasons, strict=True)
+            if why == reason
+        ]
+        more = len(names) - MOST_NAMED
+        if more > 0:
+            names[MOST_NAMED:] = [f"{more} more (see the column reason of classes.csv)"]
+        yield f"Not compared, since each {reason}: {', '.join(names)}."
 
 
 def _fingerprint(working: WorkingSet, settings: Settings, backend: Backend) -> str:
@@ -437,12 +443,11 @@ def _memory(settings: Settings) -> float:
 
 def _overlay_names(montages: Sequence[Montage]) -> list[str]:
     """Return a file name for each overlay; montages of the same name are numbered."""
-    seen: Counter[str] = Counter()
-    names = []
+    names: list[str] = []
     for montage in montages:
-        stem = Path(montage.source).stem
-        seen[stem] += 1
-        names.append(f"overlay_{stem}{'' if seen[stem] == 1 else f'-{seen[stem]}'}.png")
+        stem = f"overlay_{Path(montage.source).stem}"
+        numbered = (f"{stem}-{number}.png" for number in count(2))
+        names.append(next(name for name in chain([f"{stem}.png"], numbered) if name not in names))
     return names
 
 

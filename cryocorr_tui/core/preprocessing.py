@@ -7,6 +7,7 @@ picture (CLAHE) is for eyes and for the texture and edge scores only.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ __all__ = [
 
 LARGEST_WORKING_BOX = 128
 SMALLEST_WORKING_BOX = 16
+SAME_FIELD = 1.01  # boxes whose fields differ by less show the same one: the rounding of headers
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,8 +241,9 @@ def prepare(classes: Sequence[ClassAverage], settings: Settings) -> WorkingSet:
     """Bring class averages of all sources together into one working set.
 
     Where pixel sizes differ they become the coarsest of them; where boxes then differ they become
-    the smallest of them. Shapes of unknown pixel size must agree, except that squares cut from
-    montages are scaled to one box, as screenshots of the same job differ in zoom.
+    the smallest of them. Boxes of unknown pixel size must agree, except those of squares cut from
+    montages: a screenshot may have any zoom, so its squares are taken to show the field that the
+    other boxes show, and are scaled to them.
 
     Parameters
     ----------
@@ -261,9 +264,8 @@ def prepare(classes: Sequence[ClassAverage], settings: Settings) -> WorkingSet:
         A mask or working box that does not fit the box.
     """
     if len(classes) < 2:
-        raise InputError(
-            f"Only {len(classes)} class average was given; two or more are needed to compare."
-        )
+        only = f"{classes[0].source}: only one class average" if classes else "No class average"
+        raise InputError(f"{only} was given; give two or more to compare.")
     for item in classes:
         if item.image.shape[0] != item.image.shape[1]:
             height, width = item.image.shape
@@ -297,7 +299,8 @@ def prepare(classes: Sequence[ClassAverage], settings: Settings) -> WorkingSet:
     working_shift = max(0.04 * box, 4.0) if max_shift is None else max_shift / largest_scale
     if working_shift >= box / 2:
         raise SettingsError(
-            f"--max-shift {max_shift:g} is half the box or more; give a smaller one."
+            f"--max-shift {max_shift:g} is too large for this box; give less than "
+            f"{box / 2 * largest_scale:g} px."
         )
     return WorkingSet(
         images=frozen_array(images),
@@ -347,6 +350,10 @@ def _matching_boxes(side: int, step: float, box: int) -> tuple[int, int]:
 
 
 def _common_frame(classes: Sequence[ClassAverage]) -> _Frame:
+    drawn = [item for item in classes if item.x is not None and item.pixel_size is None]
+    others = [item for item in classes if item.x is None or item.pixel_size is not None]
+    if drawn:
+        return _frame_of_drawn(drawn, others)
     boxes = sorted({item.image.shape[0] for item in classes})
     sizes = {item.pixel_size for item in classes}
     known = sorted(size for size in sizes if size is not None)
@@ -359,15 +366,7 @@ def _common_frame(classes: Sequence[ClassAverage]) -> _Frame:
     if len(boxes) == 1 and len(known) <= 1:
         return _Frame(boxes[0], known[0] if known else None, True, tuple(notes))
     if not known:
-        if all(item.x is not None for item in classes):
-            notes.append(
-                f"Squares of {boxes[0]} to {boxes[-1]} px were scaled to one box of {boxes[0]} px."
-            )
-            return _Frame(boxes[0], None, True, tuple(notes))
-        raise InputError(
-            f"The boxes differ ({boxes[0]} to {boxes[-1]} px) and not every pixel size is known; "
-            "give --pixel-size, or analyse the sources one by one."
-        )
+        raise _boxes_differ(classes)
     coarsest = known[-1]
     fields = [item.image.shape[0] * float(item.pixel_size or coarsest) for item in classes]
     box = int(min(fields) / coarsest + 1e-6)
@@ -380,14 +379,54 @@ def _common_frame(classes: Sequence[ClassAverage]) -> _Frame:
     return _Frame(box, coarsest, False, tuple(notes))
 
 
+def _frame_of_drawn(drawn: Sequence[ClassAverage], others: Sequence[ClassAverage]) -> _Frame:
+    """Return the frame where squares of montages at an unknown zoom take part."""
+    boxes = sorted({item.image.shape[0] for item in (*drawn, *others)})
+    notes: list[str] = []
+    pixel_size = None
+    if not others:
+        if len(boxes) > 1:
+            notes.append(
+                f"Squares of {boxes[0]} to {boxes[-1]} px were scaled to one box of {boxes[0]} px."
+            )
+    elif all(item.pixel_size is not None for item in others):
+        fields = sorted(item.image.shape[0] * float(item.pixel_size or 0) for item in others)
+        if fields[-1] > SAME_FIELD * fields[0]:
+            raise InputError(
+                f"{drawn[0].source}: the zoom of its squares is unknown and the other inputs show "
+                f"fields of {fields[0]:.0f} to {fields[-1]:.0f} Å; compare it with one at a time."
+            )
+        pixel_size = fields[0] / boxes[0]
+    elif len({item.image.shape[0] for item in others}) > 1:
+        raise _boxes_differ(others)
+    if others:
+        notes.append(
+            f"The squares of {drawn[0].source} are taken to show the same field as the boxes of "
+            "the other inputs; if they are drawn pixel for pixel, give --pixel-size."
+        )
+    return _Frame(boxes[0], pixel_size, True, tuple(notes))
+
+
+def _boxes_differ(classes: Sequence[ClassAverage]) -> InputError:
+    first = classes[0]
+    other = next(item for item in classes if item.image.shape != first.image.shape)
+    return InputError(
+        f"{other.source}: its box of {other.image.shape[0]} px differs from the "
+        f"{first.image.shape[0]} px of {first.source}, and not every pixel size is known; give "
+        "--pixel-size, or analyse them one by one."
+    )
+
+
 def _working_box(settings: Settings, frame_box: int) -> int:
     box = min(LARGEST_WORKING_BOX, frame_box) if settings.box is None else settings.box
     if box > frame_box:
-        raise SettingsError(f"--box {box} is larger than the class averages ({frame_box} px).")
+        raise SettingsError(
+            f"--box {box} is larger than the class averages ({frame_box} px); give a smaller one."
+        )
     if box < SMALLEST_WORKING_BOX:
         raise SettingsError(
-            f"A box of {box} px is too small to compare; at least {SMALLEST_WORKING_BOX} px "
-            "are needed."
+            f"A box of {box} px is too small to compare; give class averages of at least "
+            f"{SMALLEST_WORKING_BOX} px."
         )
     return box
 
@@ -404,9 +443,11 @@ def _mask_pixels(diameter: MaskDiameter, frame: _Frame, box: int) -> float:
         pixels = diameter.value / frame.pixel_size
     else:
         pixels = diameter.value * (frame.box if diameter.unit == "box" else 1.0)
-    if not SMALLEST_WORKING_BOX / 2 <= pixels * box / frame.box <= box:
+    least = SMALLEST_WORKING_BOX / 2 * frame.box / box
+    if not least <= pixels <= frame.box:
         raise SettingsError(
-            f"--mask-diameter of {pixels:.0f} px does not fit a box of {frame.box} px."
+            f"--mask-diameter of {pixels:.0f} px does not fit a box of {frame.box} px; give "
+            f"{math.ceil(least)}px to {frame.box}px."
         )
     return float(pixels * box / frame.box)
 

@@ -136,7 +136,7 @@ class PairScorer:
             "ssim": scores[..., 2],
             "nmi": scores[..., 3],
             "frc_resolution_px": period * scale,
-            "rotation_deg": scores[..., 4],
+            "rotation_deg": scores[..., 4] % np.float32(360),  # single precision rounds up to 360
             "shift_y_px": scores[..., 5] * scale,
             "shift_x_px": scores[..., 6] * scale,
             "mirrored": scores[..., 7],

@@ -58,9 +58,7 @@ def disc_noise(count, box, *, seed=0, smooth=1.5):
     rng = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(box)[:, None], np.fft.rfftfreq(box))
     spectrum = np.fft.rfft2(rng.standard_normal((count, box, box)))
-    noise = np.fft.irfft2(
-        spectrum * np.exp(-2 * (np.pi * smooth * frequency) ** 2), s=(box, box)
-    )
+    noise = np.fft.irfft2(spectrum * np.exp(-2 * (np.pi * smooth * frequency) ** 2), s=(box, box))
     return (noise / noise.std(axis=(1, 2), keepdims=True)).astype(np.float32)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from phantoms import disc_noise, phantom
 from scipy import fft
 from skimage.metrics import normalized_mutual_information, structural_similarity
 
@@ -11,7 +12,6 @@ from cryocorr_tui.core import metrics
 from cryocorr_tui.core.metrics import BINS, SSIM_WINDOW
 from cryocorr_tui.core.model import MetricWeights
 from cryocorr_tui.core.preprocessing import disc_mask
-from phantoms import disc_noise, phantom
 
 BOX = 48
 MASK = disc_mask(BOX, 0.9 * BOX)
@@ -51,7 +51,7 @@ def test_ssim_is_that_of_scikit_image_where_whole_windows_lie_inside_the_mask(fi
     windows = np.lib.stride_tricks.sliding_window_view(INSIDE, (SSIM_WINDOW, SSIM_WINDOW))
     whole = np.pad(windows.all(axis=(2, 3)), reach)
     expected = everywhere[whole].mean()
-    assert metrics.ssim(first, second, MASK) == pytest.approx(expected, abs=1e-9)
+    assert metrics.ssim(first, second, MASK) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(("first", "second"), PAIRS)
@@ -83,7 +83,7 @@ def test_independent_noise_shares_no_information():
 @pytest.mark.parametrize("metric", [metrics.ncc, metrics.ssim, metrics.nmi])
 class TestEveryMetric:
     def test_falls_as_noise_rises(self, metric):
-        scores = [metric(*like(4, noise), MASK) for noise in (0.05, 0.2, 0.5, 1.0)]
+        scores = [metric(*like(4, noise), MASK) for noise in (0.02, 0.05, 0.1, 0.2)]
         assert np.all(np.diff(scores) < 0)
 
     def test_does_not_care_which_picture_comes_first(self, metric):
@@ -97,9 +97,7 @@ class TestEveryMetric:
         changed = (second.astype(np.float64) * gain + offset).astype(np.float32)
         # Single precision loses digits of the contrast under a large offset; a pixel then may
         # change its grey level, which moves the histogram by one count in 1,500.
-        assert metric(first, changed, MASK) == pytest.approx(
-            metric(first, second, MASK), abs=2e-3
-        )
+        assert metric(first, changed, MASK) == pytest.approx(metric(first, second, MASK), abs=2e-3)
 
     def test_sees_nothing_outside_the_mask(self, metric):
         first, second = like(7, 0.3)
@@ -119,7 +117,6 @@ def test_the_unit_range_spans_four_standard_deviations_to_either_side():
     picture = np.zeros((BOX, BOX), dtype=np.float32)
     picture[:, ::2] = 2.0  # mean 1, standard deviation 1 but for the rim of the mask
     unit = metrics.unit_range(picture, MASK)
-    assert unit[BOX // 2, 0] == pytest.approx(0.5 - 1 / 8, abs=0.01) or unit.min() > 0.36
     np.testing.assert_allclose(np.unique(unit), [0.375, 0.625], atol=0.01)
     spike = disc_noise(1, BOX)[0]
     spike[BOX // 2, BOX // 2] = 1e3
@@ -211,13 +208,17 @@ def test_the_crossing_is_where_signal_and_noise_are_equally_strong(shell):
     # FRC = SNR / (1 + SNR) is one half where the SNR is 1.
     rng = np.random.default_rng(shell)
     radius, _ = metrics.shell_index(96)
-    amplitude = (np.maximum(radius, 1) / shell) ** -4.0
-    signal = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((96, 96))) * amplitude, s=(96, 96))
-    pairs = [
-        (signal + rng.standard_normal((2, 96, 96))).astype(np.float32)
-        for _ in range(10)
+    amplitude = np.minimum((np.maximum(radius, 1) / shell) ** -3.0, 5)
+    white = np.fft.rfft2(rng.standard_normal((20, 96, 96)))
+    signals = np.fft.irfft2(white * amplitude, s=(96, 96))
+    noise = rng.standard_normal((2, 20, 96, 96))
+    first, second = (signals + noise).astype(np.float32)
+    # Few samples lie on a ring, so the random phases are scattered too: new ones for each pair.
+    curves = [
+        metrics.frc(a, b, SOFT, seed=2 * k)
+        for k, (a, b) in enumerate(zip(first, second, strict=True))
     ]
-    curve = np.mean([metrics.frc(a, b, SOFT) for a, b in pairs], axis=0)
+    curve = np.mean(curves, axis=0)
     assert 96 / metrics.frc_crossing(curve, 96) == pytest.approx(shell, abs=1)
 
 

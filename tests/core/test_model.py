@@ -71,9 +71,7 @@ def test_the_mirror_takes_right_to_left_and_leaves_the_centre(box):
 
 @pytest.mark.parametrize("box", [32, 33])
 def test_a_positive_shift_goes_down_and_right(box):
-    np.testing.assert_array_equal(
-        apply(dot(box, 0, 0), Pose(shift_y=3, shift_x=5)), dot(box, 3, 5)
-    )
+    np.testing.assert_array_equal(apply(dot(box, 0, 0), Pose(shift_y=3, shift_x=5)), dot(box, 3, 5))
 
 
 @pytest.mark.parametrize("box", [32, 33])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from phantoms import phantom
 
 from cryocorr_tui.core.polar import (
     PolarGrid,
@@ -10,7 +11,6 @@ from cryocorr_tui.core.polar import (
     shift_lattice,
     shift_phases,
 )
-from phantoms import phantom
 
 BOXES = [24, 25]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from phantoms import as_classes, disc_noise, phantom
 
 from cryocorr_tui.core.errors import InputError, SettingsError
 from cryocorr_tui.core.model import ClassAverage, MaskDiameter, Pose, Settings
@@ -19,7 +20,6 @@ from cryocorr_tui.core.preprocessing import (
     prepare,
     standardise,
 )
-from phantoms import as_classes, disc_noise, phantom
 
 boxes = st.integers(8, 21)
 
@@ -319,8 +319,6 @@ def test_settings_that_do_not_fit_the_box_are_refused(chosen, words):
 
 def test_the_pose_convention_survives_preprocessing():
     moved = Pose(90, 2.0, 1.0)
-    still, turned = prepare(
-        as_classes([phantom(48), phantom(48, moved)]), Settings(box=48)
-    ).images
+    still, turned = prepare(as_classes([phantom(48), phantom(48, moved)]), Settings(box=48)).images
     by_hand = np.roll(np.roll(np.rot90(still), 1, axis=0), (2, 1), axis=(0, 1))
     np.testing.assert_allclose(turned[8:40, 8:40], by_hand[8:40, 8:40], atol=0.05)

@@ -4,12 +4,12 @@ import array_api_strict
 import numba
 import numpy as np
 import pytest
+from phantoms import disc_noise, phantom
 
 from cryocorr_tui.core.backend import choose_backend
 from cryocorr_tui.core.model import Pose
 from cryocorr_tui.core.polar import PolarGrid, ring_samples, shift_lattice
 from cryocorr_tui.core.search import PEAKS, CoarseSearch
-from phantoms import disc_noise, phantom
 
 BOX = 32
 FIELDS = ("correlation", "rotation", "shift_y", "shift_x")

@@ -1,5 +1,10 @@
 """Squares of class averages in a picture: line evidence, the grid it implies, its squares."""
 
-from cryocorr_tui.core.detection.squares import cut_out, detect_squares, has_grid
+from cryocorr_tui.core.detection.squares import (
+    cut_out,
+    detect_squares,
+    grey_picture,
+    has_grid,
+)
 
-__all__ = ["cut_out", "detect_squares", "has_grid"]
+__all__ = ["cut_out", "detect_squares", "grey_picture", "has_grid"]

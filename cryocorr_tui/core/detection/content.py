@@ -54,10 +54,9 @@ def gutter_level(grey: Bytes, boxes: Boxes, lattice: Lattice) -> float:
 def show_images(picture: NDArray[np.generic], grey: Bytes, boxes: Boxes) -> bool:
     """Say whether boxes show grey images rather than drawings, colours or nothing."""
     _, flat = levels(grey, boxes)
-    drawn = boxes[flat < FLAT]
-    if len(drawn) < 0.25 * len(boxes):
+    if np.mean(flat < FLAT) < 0.25:
         return False
-    sample = drawn[:: max(1, len(drawn) // SAMPLE)]
+    sample = boxes[:: max(1, len(boxes) // SAMPLE)]
     if picture.ndim == 3 and np.median([_coloured(picture, box) for box in sample]) > 0.5:
         return False
     return bool(np.mean([is_drawing(grey, box) for box in sample]) <= 0.5)

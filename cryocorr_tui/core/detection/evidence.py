@@ -134,7 +134,8 @@ def _segments(
         at = np.clip(at, 0, last)
         votes = np.abs(running[end, at] - running[start, at]) * inside
         np.maximum(best, votes, out=best)
-    return best / np.maximum(end - start, 1).astype(np.float32)
+    best /= np.maximum(end - start, 1)
+    return best
 
 
 def _runs(running: FloatArray, length: int) -> FloatArray:

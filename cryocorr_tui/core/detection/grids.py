@@ -25,7 +25,7 @@ __all__ = ["Candidates", "Grid", "box_sides", "candidate_boxes", "find_grids", "
 # reaches these means about once in a million pixels.
 CORNERS = ((20, 0.5), (56, 0.3))
 CORNER_LIMIT = 2000
-MOST_BOXES = 1000  # of one size that are looked at
+MOST_BOXES = 600  # of one size that are looked at
 NEARLY = 0.1  # difference of support that decides nothing
 SIZE_STEP = 0.02  # natural logarithm: boxes of one size differ by less
 LONE_BOX = 0.4

@@ -58,6 +58,11 @@ class Panel:
         return self.boxes[~self.cut]
 
     @property
+    def area(self) -> float:
+        """Pixels in the whole boxes."""
+        return float((self.whole[:, 2:] - self.whole[:, :2]).prod(axis=1).sum())
+
+    @property
     def bounds(self) -> FloatArray:
         """x0, y0, x1, y1 of all."""
         return np.concatenate([self.boxes[:, :2].min(axis=0), self.boxes[:, 2:].max(axis=0)])
@@ -238,10 +243,16 @@ def _snapped(grey: Bytes, boxes: Boxes, cells: Cells, *, reach: int) -> Boxes:
     for axis in (0, 1):
         picture = grey if axis == 0 else grey.T
         index = cells[:, 1 - axis]
-        for line in np.unique(index):
-            mine = np.flatnonzero(index == line)
-            for side, inward in ((axis, 1), (axis + 2, -1)):
-                moved[mine, side] += _to_line(picture, boxes[mine], axis, side, inward, reach)
+        for side, inward in ((axis, 1), (axis + 2, -1)):
+            lines = np.unique(index)
+            shift = np.array(
+                [_to_line(picture, boxes[index == k], axis, side, inward, reach) for k in lines]
+            )
+            # A line that moves a row or column apart from the others belongs to the page.
+            common = float(np.median(shift))
+            size = float(np.median(boxes[:, axis + 2] - boxes[:, axis]))
+            shift[np.abs(shift - common) > max(2.5, 0.03 * size)] = common
+            moved[:, side] += shift[np.searchsorted(lines, index)]
     return moved
 
 

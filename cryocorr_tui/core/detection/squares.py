@@ -31,6 +31,7 @@ Bytes = NDArray[np.uint8]
 SEARCH_PIXELS = 2_000_000  # larger pictures are searched on a reduced copy
 SMALLEST_RATIO = 0.4  # squares of a second grid may be this much smaller than those of the first
 MOST_GRIDS = 8
+LEAST_RIVAL = 4  # boxes of a grid that keeps its place against the cells of another
 WEAKEST_GRID = 0.03  # strength in terms of the strongest grid
 LEAST_STRENGTH = 0.15  # in terms of height + width of the picture
 # Mean evidence of the squares of a grid that convinces. Noise and text reach 0.6 with little boxes,
@@ -38,6 +39,7 @@ LEAST_STRENGTH = 0.15  # in terms of height + width of the picture
 FULL_SUPPORT = 0.58  # many large squares that fill the picture
 MANY_SUPPORT = 0.66
 FEW_SUPPORT = 0.85
+FAINT_SUPPORT = 0.75  # below this, seams are looked for too
 
 
 def detect_squares(montage: Montage, *, bottom_up: bool = False, min_box: int = 24) -> Detection:
@@ -157,7 +159,11 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
     for index, grid in enumerate(grids):
         if panels and not _fits_beside(boxes[index], panels, grey.shape):
             continue
-        others = boxes[:index] + boxes[index + 1 :]
+        others = [
+            other
+            for number, other in enumerate(boxes)
+            if number != index and len(other) >= LEAST_RIVAL
+        ]
         panel = settle(grid, others, grey, evidence, factor)
         if (
             panel is not None
@@ -165,7 +171,11 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
             and show_images(picture, grey, panel.whole)
         ):
             panels.append(panel)
-    return panels or _touching_panel(picture, grey, evidence, factor, min_box)
+    if panels and float(panels[0].support.mean()) > FAINT_SUPPORT:
+        return panels
+    # Where no single side is plain, the seams of the whole picture may tell more.
+    touching = _touching_panel(picture, grey, evidence, factor, min_box)
+    return max(panels, touching, key=lambda found: sum(panel.area for panel in found))
 
 
 def _reduced(grey: Bytes, factor: int) -> Bytes:
@@ -232,7 +242,7 @@ def _lie_inside(boxes: Boxes, cells: Boxes) -> NDArray[np.bool_]:
 def _is_convincing(panel: Panel, grey: Bytes, others: list[Panel]) -> bool:
     """Say whether a grid is well enough supported, beside those found before it."""
     whole = panel.whole
-    share = (whole[:, 2:] - whole[:, :2]).prod(axis=1).sum() / grey.size
+    share = panel.area / grey.size
     support = float(panel.support.mean())
     if len(whole) == 1 and not others:
         height, width = grey.shape
@@ -240,7 +250,7 @@ def _is_convincing(panel: Panel, grey: Bytes, others: list[Panel]) -> bool:
         framed = x0 > 3 and y0 > 3 and x1 < width - 3 and y1 < height - 3
         return bool(framed and support > 0.93 and share > 0.05)
     enough = FEW_SUPPORT
-    if len(whole) >= 6 and (share > 0.1 or others):
+    if len(whole) >= 6 and (share > 0.1 or others) and panel.lattice.width >= 28:
         enough = MANY_SUPPORT
     if len(whole) >= 12 and share > 0.4 and panel.lattice.width >= 48:
         enough = FULL_SUPPORT

@@ -1,0 +1,137 @@
+"""The same poses as the fast search, one after the other, by OpenCV and the plain formulas.
+
+Slow and simple on purpose: it shares with the search only the prepared pictures, the pose
+convention and the definitions of the metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from cryocorr_tui.core.metrics import ncc, nmi, ssim
+from cryocorr_tui.core.model import FloatArray, MetricWeights, Pose
+from cryocorr_tui.core.polar import shift_lattice
+from cryocorr_tui.core.preprocessing import fourier_resample
+
+__all__ = ["best_blend"]
+
+ROTATIONS = 128
+BLENDED = 40  # poses of the highest NCC that are looked at with all metrics
+REFINED = 6  # of these, how many are refined; no two of them are next to each other
+APART = (9.0, 1.5)  # degrees and pixels: nearer poses climb the same hill
+
+
+def best_blend(
+    first: FloatArray,
+    second: FloatArray,
+    mask: FloatArray,
+    *,
+    max_shift: float,
+    weights: MetricWeights,
+) -> tuple[float, Pose]:
+    """Return the best blend of a pair and its pose.
+
+    The NCC is taken at every pose of the lattice (rotations × shifts × mirror states), the blend at
+    the best of them, and the best of those climb the blend by a simplex (Nelder & Mead).
+
+    Parameters
+    ----------
+    first, second : (box, box) float32
+        Standardised pictures i and j, of an even box.
+    mask : (box, box) float32
+        0 or 1.
+    max_shift : float
+        Radius of the shifts in pixels.
+    weights : MetricWeights
+    """
+    box = first.shape[-1]
+    # On a grid twice as fine linear interpolation loses nothing; for an even box the pixel
+    # (x, y) of the picture is (2x, 2y) there.
+    fine = fourier_resample(second[None], 2 * box)[0]
+
+    def aligned(pose: Pose) -> FloatArray:
+        matrix = 2 * pose.sampling_matrix(box)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(
+            cv2.warpAffine(fine, matrix, (box, box), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        )
+
+    def blend(pose: Pose) -> float:
+        moved = aligned(pose)
+        values = [metric(first, moved, mask) for metric in (ncc, ssim, nmi)]
+        each = [weights.ncc, weights.ssim, weights.nmi]
+        return float(np.dot(values, each) / sum(each))
+
+    poses = [
+        Pose(360.0 * turn / ROTATIONS, float(dy), float(dx), mirrored)
+        for mirrored, turn, (dy, dx) in product(
+            (False, True), range(ROTATIONS), shift_lattice(max_shift)
+        )
+    ]
+    correlation = _correlations(first, mask, [aligned(pose) for pose in poses])
+    leading = [poses[k] for k in np.argsort(-correlation)[:BLENDED]]
+    # The best of either mirror state always stands.
+    for state in (False, True):
+        mirrored = np.array([pose.mirrored is state for pose in poses])
+        leading.append(poses[int(np.argmax(np.where(mirrored, correlation, -np.inf)))])
+    leading.sort(key=blend, reverse=True)
+    refined = [_climb(pose, blend, max_shift) for pose in _apart(leading)[:REFINED]]
+    return max(refined, key=lambda found: found[0])
+
+
+def _correlations(
+    first: FloatArray, mask: FloatArray, moved: list[FloatArray]
+) -> NDArray[np.float64]:
+    inside = mask > 0
+    values = np.stack([picture[inside] for picture in moved]).astype(np.float64)
+    values -= values.mean(axis=1, keepdims=True)
+    reference = first[inside].astype(np.float64)
+    reference -= reference.mean()
+    norms = np.linalg.norm(values, axis=1) * np.linalg.norm(reference)
+    return np.asarray(values @ reference / norms)
+
+
+def _apart(poses: list[Pose]) -> list[Pose]:
+    """Return the poses that are not next to an earlier one."""
+    kept: list[Pose] = []
+    for pose in poses:
+        if not any(_near(pose, other) for other in kept):
+            kept.append(pose)
+    return kept
+
+
+def _near(pose: Pose, other: Pose) -> bool:
+    turn = abs(pose.rotation - other.rotation)
+    away = np.hypot(pose.shift_y - other.shift_y, pose.shift_x - other.shift_x)
+    return (
+        pose.mirrored == other.mirrored
+        and min(turn, 360 - turn) < APART[0]
+        and bool(away < APART[1])
+    )
+
+
+def _climb(
+    start: Pose, blend: Callable[[Pose], float], max_shift: float
+) -> tuple[float, Pose]:
+    """Return the highest blend near a pose, and where; shifts stay within the radius."""
+
+    def pose_of(values: NDArray[np.float64]) -> Pose:
+        rotation, dy, dx = values
+        inwards = min(1.0, max_shift / max(float(np.hypot(dy, dx)), 1e-9))
+        return Pose(float(rotation) % 360.0, dy * inwards, dx * inwards, start.mirrored)
+
+    origin = np.array([start.rotation, start.shift_y, start.shift_x])
+    steps = np.array([[0, 0, 0], [1.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]])
+    best = minimize(
+        lambda values: -blend(pose_of(values)),
+        origin,
+        method="Nelder-Mead",
+        options={"initial_simplex": origin + steps, "xatol": 0.01, "fatol": 1e-5},
+    )
+    return float(-best.fun), pose_of(best.x)

@@ -1,0 +1,63 @@
+"""The engine as a run uses it, without the store: all pairs of some pictures, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.model import PAIR_FIELDS, ClassAverage, FloatArray, Settings
+from cryocorr_tui.core.preprocessing import prepare
+from cryocorr_tui.core.similarity import PairScorer, tile_size
+from cryocorr_tui.core.simulation import SimulatedSet, SimulationSettings, simulate_class_averages
+
+__all__ = ["FIELD", "as_classes", "score_all", "simulated"]
+
+FIELD = 384.0  # Å; side of the simulated box, which the whole ribosome fits into
+
+
+def simulated(
+    *, views: int, replicates: int, box: int, snr: float = 4.0, seed: int = 0
+) -> SimulatedSet:
+    """Return views × replicates class averages of each of the 60S, 40S and 80S, without junk."""
+    return simulate_class_averages(
+        SimulationSettings(
+            views=views,
+            replicates=replicates,
+            box=box,
+            pixel_size=FIELD / box,
+            snr=snr,
+            junk=0,
+            seed=seed,
+        )
+    )
+
+
+def as_classes(images: FloatArray) -> list[ClassAverage]:
+    """Return (n, box, box) pictures as the class averages of one source of unknown pixel size."""
+    return [ClassAverage(k, "simulated", k, image) for k, image in enumerate(images)]
+
+
+def score_all(classes: Sequence[ClassAverage], settings: Settings) -> dict[str, NDArray[np.float32]]:
+    """Prepare class averages and score all pairs i < j.
+
+    Returns
+    -------
+    dict of (n, n) float32
+        Each of `PAIR_FIELDS`; NaN on and below the diagonal.
+    """
+    working = prepare(classes, settings)
+    n, box = working.images.shape[:2]
+    backend = Backend("cpu")
+    memory = backend.free_memory() / 2
+    scorer = PairScorer(working, settings, backend, memory=memory)
+    tile = tile_size(n, box, memory)
+    fields = np.full((len(PAIR_FIELDS), n, n), np.nan, dtype=np.float32)
+    for top in range(0, n, tile):
+        rows = slice(top, min(top + tile, n))
+        for left in range(top, n, tile):
+            columns = slice(left, min(left + tile, n))
+            fields[:, rows, columns] = scorer.score(rows, columns)
+    return dict(zip(PAIR_FIELDS, fields, strict=True))

@@ -1,0 +1,140 @@
+"""How everything here is measured and told: costs of a call in a process of its own, tables."""
+
+from __future__ import annotations
+
+import platform
+import re
+import resource
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Generic, ParamSpec, TypeVar
+
+import numpy as np
+
+from cryocorr_tui.core.backend import Backend, usable_cpus
+from cryocorr_tui.core.similarity import warm_up
+
+__all__ = ["Measured", "Options", "Table", "machine", "measured", "sgemm_rate"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Cell = str | int | float
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure.
+
+    Attributes
+    ----------
+    quick : bool
+        Tiny sizes: shows that everything runs, the figures mean nothing.
+    large : bool
+        Also what takes minutes: N = 1000.
+    data : Path or None
+        Folder of real ``stacks`` and ``montages``.
+    """
+
+    quick: bool = False
+    large: bool = False
+    data: Path | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of results; numbers are kept as numbers until they are printed."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def markdown(self) -> str:
+        """Return the table as Markdown, numbers to four digits."""
+        lines = [f"### {self.title}", "", "| " + " | ".join(self.columns) + " |"]
+        lines.append("|" + "|".join(["---"] + ["--:"] * (len(self.columns) - 1)) + "|")
+        lines += ["| " + " | ".join(map(_printed, row)) + " |" for row in self.rows]
+        lines += ["", *self.notes] if self.notes else []
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Measured(Generic[T]):
+    """What a call returned and what it cost.
+
+    Attributes
+    ----------
+    result
+    wall, cpu : float
+        Seconds; `cpu` is summed over all threads.
+    peak : float
+        GB resident at most in the whole life of the process, interpreter and libraries included.
+    """
+
+    result: T
+    wall: float
+    cpu: float
+    peak: float
+
+
+def measured(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Measured[T]:
+    """Call a function in a fresh process, kernels compiled beforehand, and tell what it costs."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measure, function, *args, **kwargs).result()
+
+
+def sgemm_rate(side: int = 1536) -> float:
+    """Return the floating-point operations a second of a large single-precision product here."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, side, side), dtype=np.float32)
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - began)
+    return 2.0 * side**3 / min(seconds)
+
+
+def machine() -> str:
+    """Return one line on what the figures were measured on."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "scipy"))
+    return (
+        f"{_processor()}, {usable_cpus()} cores; {platform.system()}, "
+        f"Python {platform.python_version()}, {packages}"
+    )
+
+
+def _measure(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Measured[T]:
+    warm_up(Backend("cpu"))
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = function(*args, **kwargs)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return Measured(result, wall, cpu, _peak_memory())
+
+
+def _peak_memory() -> float:
+    # Linux hands the peak of a parent on to its children in getrusage, but not here.
+    status = Path("/proc/self/status")
+    if status.exists():
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        if found is not None:
+            return int(found[1]) * 1024 / 1e9
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if platform.system() == "Darwin" else 1024) / 1e9
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
+    return found[1] if found else platform.machine()
+
+
+def _printed(cell: Cell) -> str:
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.4g}"
+    return f"{cell:,}" if isinstance(cell, int) else cell

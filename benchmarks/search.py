@@ -1,0 +1,123 @@
+"""All pairs of N class averages: wall, CPU, memory, and how far that is from the floor.
+
+The floor is the time that the matrix products of the coarse search would take at the rate of one
+large single-precision product on the same machine, measured in the same minute.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+
+import mrcfile
+
+from benchmarks.engine import FIELD, as_classes, score_all, simulated
+from benchmarks.measuring import Cell, Measured, Options, Table, measured, sgemm_rate
+from cryocorr_tui.core.analysis import analyze
+from cryocorr_tui.core.model import FloatArray, Settings
+from cryocorr_tui.core.polar import PolarGrid, shift_lattice
+
+__all__ = ["run"]
+
+MAX_SHIFT = 4.0  # working pixels: 49 shifts
+COLUMNS = (
+    "all pairs of",
+    "wall s",
+    "CPU s",
+    "peak GB",
+    "wall µs/pair",
+    "CPU µs/pair",
+    "million poses/s",
+    "floor s",
+    "wall/floor",
+)
+
+
+def run(options: Options) -> list[Table]:
+    """Measure the pairs alone at two sizes, and a whole run of ``analyze``."""
+    box, sizes = (32, [6, 12]) if options.quick else (128, [150, 300])
+    images = simulated(views=max(sizes) // 6, replicates=2, box=box).images
+    rate = measured(sgemm_rate, 256 if options.quick else 1536).result
+    pairs = [_pairs(images[:n], rate) for n in sizes]
+    whole = measured(_analyze, images)
+    rows = [row for row, _ in pairs]
+    rows.append(_row(f"{sizes[-1]} of {box}², whole `analyze`", whole, len(images), box, rate))
+    if options.large:
+        rows += _large(rate)
+    growth = math.log2(pairs[1][1].wall / pairs[0][1].wall)
+    search_space = (
+        f"{len(shift_lattice(MAX_SHIFT))} shifts × {PolarGrid.for_box(box).rotations} rotations × "
+        "2 mirror states, refined; NCC, SSIM, NMI, blend and FRC."
+    )
+    return [
+        Table(
+            "The search",
+            COLUMNS,
+            tuple(rows),
+            (
+                f"Per pair: {search_space}",
+                f"From N = {sizes[0]} to {sizes[1]} the wall time grows as N^{growth:.2f}. "
+                f"Floor: {rate / 1e9:,.0f} GFLOP/s measured.",
+            ),
+        )
+    ]
+
+
+def coarse_operations(box: int) -> float:
+    """Return the floating-point operations of one pair in the products of the coarse search.
+
+    For each shift, real and imaginary part of either side are multiplied over the rings for every
+    order, and the products by a matrix from orders to half the rotations.
+    """
+    grid = PolarGrid.for_box(box)
+    orders, angles = grid.rotations // 2 + 1, grid.rotations // 2
+    over_rings = 2 * 4 * orders * grid.rings
+    over_orders = 2 * 2 * angles * 2 * orders
+    return float(len(shift_lattice(MAX_SHIFT)) * (over_rings + over_orders))
+
+
+def _pairs(images: FloatArray, rate: float) -> tuple[tuple[Cell, ...], Measured[None]]:
+    n, box = images.shape[:2]
+    cost = measured(_score_all, images)
+    return _row(f"{n} of {box}²", cost, n, box, rate), cost
+
+
+def _large(rate: float) -> list[tuple[Cell, ...]]:
+    rows = []
+    for box in (64, 96, 128):
+        images = simulated(views=167, replicates=2, box=box).images[:1000]
+        rows.append(_pairs(images, rate)[0])
+    return rows
+
+
+def _row(name: str, cost: Measured[None], n: int, box: int, rate: float) -> tuple[Cell, ...]:
+    pairs = n * (n - 1) / 2
+    poses = pairs * len(shift_lattice(MAX_SHIFT)) * PolarGrid.for_box(box).rotations * 2
+    floor = pairs * coarse_operations(box) / rate
+    return (
+        name,
+        cost.wall,
+        cost.cpu,
+        cost.peak,
+        cost.wall / pairs * 1e6,
+        cost.cpu / pairs * 1e6,
+        poses / cost.wall / 1e6,
+        floor,
+        cost.wall / floor,
+    )
+
+
+def _score_all(images: FloatArray) -> None:
+    score_all(as_classes(images), Settings(max_shift=MAX_SHIFT))
+
+
+def _analyze(images: FloatArray) -> None:
+    """Read, prepare, score, group and write every table, as the command does."""
+    with tempfile.TemporaryDirectory() as folder:
+        stack = Path(folder) / "classes.mrcs"
+        with mrcfile.new(stack, data=images) as mrc:
+            mrc.set_image_stack()
+            mrc.voxel_size = FIELD / images.shape[-1]
+        for _ in analyze([stack], Path(folder) / "run", Settings(device="cpu", max_shift=MAX_SHIFT)):
+            pass
