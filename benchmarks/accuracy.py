@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +42,7 @@ def pose_errors(
         Where it is right.
     """
     pairs = np.argwhere(np.triu(simulated_set.same_view(), 1))
-    truth = [
-        relative_pose(simulated_set.truth[i], simulated_set.truth[j]) for i, j in pairs
-    ]
+    truth = [relative_pose(simulated_set.truth[i], simulated_set.truth[j]) for i, j in pairs]
     true_turn = np.array([pose.rotation for pose in truth])
     true_shift = np.array([(pose.shift_y, pose.shift_x) for pose in truth])
     at = tuple(pairs.T)
@@ -63,11 +60,12 @@ def _pose_errors(options: Options) -> Table:
         for seed in range(seeds):
             made = simulated(views=views, replicates=replicates, box=box, snr=snr, seed=seed)
             found = score_all(as_classes(made.images), Settings(seed=seed))
-            turn, shift, mirror = pose_errors(made, found)
-            turns.append(turn)
-            shifts.append(shift)
-            mirrors.append(mirror)
-        turn, shift, mirror = (np.concatenate(part) for part in (turns, shifts, mirrors))
+            errors = pose_errors(made, found)
+            turns.append(errors[0])
+            shifts.append(errors[1])
+            mirrors.append(errors[2])
+        turn, shift = np.concatenate(turns), np.concatenate(shifts)
+        mirror = np.concatenate(mirrors)
         rows.append(
             (
                 f"SNR {snr:g}",

@@ -116,9 +116,7 @@ def _near(pose: Pose, other: Pose) -> bool:
     )
 
 
-def _climb(
-    start: Pose, blend: Callable[[Pose], float], max_shift: float
-) -> tuple[float, Pose]:
+def _climb(start: Pose, blend: Callable[[Pose], float], max_shift: float) -> tuple[float, Pose]:
     """Return the highest blend near a pose, and where; shifts stay within the radius."""
 
     def pose_of(values: NDArray[np.float64]) -> Pose:

@@ -435,7 +435,8 @@ def _text(
 def _paste(canvas: Picture, part: DrawnMontage, x: int, y: int) -> NDArray[np.float64]:
     height, width = part.picture.shape[:2]
     canvas[y : y + height, x : x + width] = part.picture
-    return part.boxes + np.array([x, y, x, y])
+    boxes: NDArray[np.float64] = part.boxes + np.array([x, y, x, y])
+    return boxes
 
 
 def _plain_look(rng: np.random.Generator) -> Look:

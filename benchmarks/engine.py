@@ -40,7 +40,9 @@ def as_classes(images: FloatArray) -> list[ClassAverage]:
     return [ClassAverage(k, "simulated", k, image) for k, image in enumerate(images)]
 
 
-def score_all(classes: Sequence[ClassAverage], settings: Settings) -> dict[str, NDArray[np.float32]]:
+def score_all(
+    classes: Sequence[ClassAverage], settings: Settings
+) -> dict[str, NDArray[np.float32]]:
     """Prepare class averages and score all pairs i < j.
 
     Returns

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def run(options: Options) -> list[Table]:
     }
     for name, montage in montages.items():
         if isinstance(montage, Montage):
-            steps[f"squares of {name}"] = lambda montage=montage: detect_squares(montage)
+            steps[f"squares of {name}"] = partial(detect_squares, montage)
     rows = tuple((name, _median_seconds(step, repeats)) for name, step in steps.items())
     return [Table("Around the search", ("", f"wall s, median of {repeats}"), rows)]
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.engine import FIELD
 from cryocorr_tui.core.model import ClassAverage, FloatArray, Pose, Stack
 from cryocorr_tui.core.preprocessing import crop_or_pad, disc_mask, fourier_resample
 from cryocorr_tui.core.readers import read
@@ -45,7 +46,6 @@ __all__ = [
 BoolArray = NDArray[np.bool_]
 
 BOX = 96
-FIELD = 384.0  # Å; side of the simulated box, which the whole ribosome fits into
 NEIGHBOURS = 32.0  # degrees between the directions of neighbouring views
 MOVED = 8.0  # Å by which the small subunit moves
 LARGEST_SHIFT = 0.02  # of the box: two classes are at most twice as far apart
@@ -159,7 +159,7 @@ def degraded(
     copies = [_bad_copy(pictures[k], snr * 2 ** rng.uniform(-1, 1), rng) for k in number]
     same = number[:, None] == number
     return LabelledSet(
-        name=name,
+        name=f"{name}, bad copies",
         classes=_classes(copies),
         same=same,
         hard=~same,
@@ -197,7 +197,7 @@ def _against_montage(name: str, images: FloatArray, drawn: FloatArray) -> Labell
     is_drawn = np.repeat([False, True], len(images))
     same = number[:, None] == number
     return LabelledSet(
-        name=name,
+        name=f"{name} against its montage",
         classes=_classes([*images], source="stack") + _classes([*drawn], source="montage"),
         same=same,
         hard=~same,
@@ -227,9 +227,7 @@ def _simulated(
     """Draw class averages of different SNR (½ to 2 × `snr`), resolution and pose."""
     rng = np.random.default_rng(seed)
     images = []
-    for structure, direction in zip(
-        [structures[k] for k in kind], directions[view], strict=True
-    ):
+    for structure, direction in zip([structures[k] for k in kind], directions[view], strict=True):
         optics = Optics(box, FIELD / box, structure.spread)
         centre = np.average(structure.positions, axis=0, weights=structure.weights)
         points = (structure.positions - centre) @ direction[:2].T / optics.pixel_size

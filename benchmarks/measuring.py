@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -85,7 +86,7 @@ class Measured(Generic[T]):
 def measured(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Measured[T]:
     """Call a function in a fresh process, kernels compiled beforehand, and tell what it costs."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measure, function, *args, **kwargs).result()
+        return pool.submit(_measure, partial(function, *args, **kwargs)).result()
 
 
 def sgemm_rate(side: int = 1536) -> float:
@@ -109,10 +110,10 @@ def machine() -> str:
     )
 
 
-def _measure(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Measured[T]:
+def _measure(function: Callable[[], T]) -> Measured[T]:
     warm_up(Backend("cpu"))
     wall, cpu = time.perf_counter(), time.process_time()
-    result = function(*args, **kwargs)
+    result = function()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     return Measured(result, wall, cpu, _peak_memory())
 

@@ -119,5 +119,7 @@ def _analyze(images: FloatArray) -> None:
         with mrcfile.new(stack, data=images) as mrc:
             mrc.set_image_stack()
             mrc.voxel_size = FIELD / images.shape[-1]
-        for _ in analyze([stack], Path(folder) / "run", Settings(device="cpu", max_shift=MAX_SHIFT)):
+        for _ in analyze(
+            [stack], Path(folder) / "run", Settings(device="cpu", max_shift=MAX_SHIFT)
+        ):
             pass

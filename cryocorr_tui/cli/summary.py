@@ -51,7 +51,7 @@ def print_summary(console: Console, run: AnalysisFinished, *, truth: Path, secon
     )
     console.print(_pair_table(f"Best pairs of one source, {first}", within[:BEST_PAIRS]))
     console.print(_pair_table("Best pairs of two sources", between[:BEST_PAIRS]))
-    console.print(_against_truth(within, classes, truth))
+    console.print(f"{_against_truth(within, classes, truth, first)}\n")
     console.print("Tables", style="heading")
     for path in run.tables:
         console.print(f"  {path}")
@@ -81,25 +81,21 @@ def _shift(pixels: str) -> str:
     return f"{round(float(pixels), 1) + 0.0:+.1f} px"  # + 0.0 makes a zero of −0.0
 
 
-def _against_truth(within: Sequence[Row], classes: dict[str, Row], truth: Path) -> str:
-    """Return how many of the pairs that show the same view are among the best as many."""
+def _against_truth(within: Sequence[Row], classes: dict[str, Row], truth: Path, source: str) -> str:
+    """Return how many of the pairs that show the same view are among the best as many.
+
+    `within` are the pairs of the source with known truth, best first.
+    """
     views = {
         row["class_id"]: (row["structure"], row["view"]) for row in _rows(truth) if row["view"]
     }
-    first = classes["0"]["source"]
-    shown = {
-        class_id: views.get(row["source_index"])
-        for class_id, row in classes.items()
-        if row["source"] == first
-    }
+    shown = {class_id: views.get(row["source_index"]) for class_id, row in classes.items()}
     same = [
-        shown[pair["i"]] is not None and shown[pair["i"]] == shown[pair["j"]]
-        for pair in within
-        if pair["i"] in shown
+        shown[pair["i"]] is not None and shown[pair["i"]] == shown[pair["j"]] for pair in within
     ]
     best = same[: sum(same)]
     return (
-        f"{sum(same)} pairs of {Path(first).name} show the same view; "
+        f"{sum(same)} pairs of {source} show the same view; "
         f"{sum(best)} of them are its {sum(same)} best pairs."
     )
 

@@ -258,7 +258,8 @@ def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, Non
     yield StageStarted("reading", len(inputs))
     for done in read_sources(inputs, settings, taken):
         yield StageProgressed("reading", done)
-    if any(isinstance(source, Montage) for source in taken.sources):
+    pictures = any(isinstance(source, Montage) for source in taken.sources)
+    if pictures and settings.reading != "images":
         yield StageStarted("finding squares", len(inputs))
         for done in find_squares(taken, settings):
             yield StageProgressed("finding squares", done)
@@ -393,7 +394,8 @@ def _left_out(classes: Sequence[ClassAverage], working: WorkingSet) -> Iterator[
         more = len(names) - MOST_NAMED
         if more > 0:
             names[MOST_NAMED:] = [f"{more} more (see the column reason of classes.csv)"]
-        yield f"Not compared, since each {reason}: {', '.join(names)}."
+        each = "each" if len(names) > 1 else "it"
+        yield f"Not compared, since {each} {reason}: {', '.join(names)}."
 
 
 def _fingerprint(working: WorkingSet, settings: Settings, backend: Backend) -> str:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import psutil
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from cryocorr_tui.core.errors import DeviceError
 
-__all__ = ["Backend", "choose_backend", "usable_cpus"]
+__all__ = ["Backend", "choose_backend", "compiled_code", "usable_cpus"]
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,17 @@ def usable_cpus() -> int:
         if quota != "max":
             cores = min(cores, max(1, round(int(quota) / int(period))))
     return cores
+
+
+@contextmanager
+def compiled_code() -> Iterator[None]:
+    """Give all usable cores to compiled kernels, and one to each BLAS call inside them.
+
+    The kernels spread over pairs by themselves; BLAS threads would only fight them for the cores.
+    """
+    numba.set_num_threads(min(usable_cpus(), numba.config.NUMBA_NUM_THREADS))
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def _why_no_cuda(index: int) -> str:

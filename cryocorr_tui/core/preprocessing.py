@@ -35,6 +35,7 @@ __all__ = [
 
 LARGEST_WORKING_BOX = 128
 SMALLEST_WORKING_BOX = 16
+_SMALLEST_MASK = 9  # working pixels across: a whole window of SSIM fits in
 SAME_FIELD = 1.01  # boxes whose fields differ by less show the same one: the rounding of headers
 
 
@@ -207,7 +208,7 @@ def contrast_sign(images: FloatArray) -> int:
     box = images.shape[-1]
     middle = disc_mask(box, 0.5 * box) > 0
     ring = (disc_mask(box, box) > 0) & (disc_mask(box, 0.8 * box) == 0)
-    spread = images.std(axis=(1, 2))
+    spread = images.std(axis=(1, 2), dtype=np.float64)  # squares may leave single precision
     difference = images[:, middle].mean(axis=1) - images[:, ring].mean(axis=1)
     votes = difference[spread > 0] / spread[spread > 0]
     return -1 if votes.sum() < 0 else 1
@@ -443,7 +444,7 @@ def _mask_pixels(diameter: MaskDiameter, frame: _Frame, box: int) -> float:
         pixels = diameter.value / frame.pixel_size
     else:
         pixels = diameter.value * (frame.box if diameter.unit == "box" else 1.0)
-    least = SMALLEST_WORKING_BOX / 2 * frame.box / box
+    least = _SMALLEST_MASK * frame.box / box
     if not least <= pixels <= frame.box:
         raise SettingsError(
             f"--mask-diameter of {pixels:.0f} px does not fit a box of {frame.box} px; give "

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from threadpoolctl import threadpool_limits
 
 from cryocorr_tui.core.alignment import Templates, oversample, refine, templates
-from cryocorr_tui.core.backend import Backend, usable_cpus
+from cryocorr_tui.core.backend import Backend, compiled_code, usable_cpus
 from cryocorr_tui.core.metrics import (
     CORRECT_FROM,
     FRC_THRESHOLD,
@@ -120,8 +119,7 @@ class PairScorer:
         block = np.full((len(PAIR_FIELDS), *wanted.shape), np.nan, dtype=np.float32)
         if not wanted.any():
             return block
-        # The compiled code spreads over pairs by itself: BLAS threads inside it would only fight.
-        with threadpool_limits(limits=1, user_api="blas"):
+        with compiled_code():
             left, right = self._rows_of(rows), self._columns_of(columns)
             candidates = self._search.candidates(left.shifted, columns)
             poses, reached = refine(

@@ -27,7 +27,7 @@ from cryocorr_tui.core.alignment import (
     sample_aligned,
     templates,
 )
-from cryocorr_tui.core.model import Pose
+from cryocorr_tui.core.model import MaskDiameter, Pose
 from cryocorr_tui.core.preprocessing import disc_mask
 from cryocorr_tui.core.search import Candidates
 
@@ -196,6 +196,22 @@ def test_shifts_are_told_in_pixels_of_the_source():
     pose = Pose(25.0, 4.8, -3.0)
     scores = score_all([phantom(96, pose), phantom(96)], box=48)
     assert_same_pose(pose_of(scores, 0, 1), pose, pixels=2 * PIXELS)
+
+
+def test_shifts_between_two_pixel_sizes_are_in_pixels_of_the_picture_that_stays():
+    pose = Pose(25.0, 3.0, -1.5)
+    fine = as_classes([phantom(84, pose, size=80)], source="fine.mrcs", pixel_size=3.5)
+    coarse = as_classes(
+        [phantom(70, size=80 * 3.5 / 4.2)], source="coarse.mrcs", pixel_size=4.2, first_id=1
+    )
+    found = pose_of(score_all(fine + coarse), 0, 1)
+    assert_same_pose(found, pose, degrees=0.1, pixels=0.05)
+
+
+def test_the_smallest_mask_can_be_scored():
+    images = [phantom(16, seed=seed) for seed in (0, 1)]
+    scores = score_all(images, mask_diameter=MaskDiameter(9.0, "px"))
+    assert np.isfinite(scores["blend"][0, 1])
 
 
 # Swapping, and what must not matter

@@ -128,6 +128,12 @@ def test_contrast_tells_bright_from_dark_particles():
     assert contrast_sign(np.ones((3, 32, 32), dtype=np.float32)) == 1
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1e-20, 1e18, 1e30])
+def test_contrast_is_told_in_any_unit_that_the_file_may_use(unit):
+    assert contrast_sign(np.float32(unit) * phantoms()) == 1
+    assert contrast_sign(-np.float32(unit) * phantoms()) == -1
+
+
 def test_one_odd_picture_does_not_turn_the_contrast_of_its_source():
     images = phantoms(5)
     images[0] = 1 - images[0]
@@ -307,6 +313,7 @@ def test_boxes_that_differ_need_a_pixel_size():
         (Settings(mask_diameter=MaskDiameter(33.0, "px")), "--mask-diameter"),
         (Settings(mask_diameter=MaskDiameter(1.5, "box")), "--mask-diameter"),
         (Settings(mask_diameter=MaskDiameter(0.1, "box")), "--mask-diameter"),
+        (Settings(mask_diameter=MaskDiameter(8.4, "px")), "9px to 32px"),
         (Settings(box=40), "--box 40"),
         (Settings(box=8), "too small"),
         (Settings(max_shift=16.0), "--max-shift"),

@@ -81,9 +81,11 @@ def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
 
 def _coloured(picture: NDArray[np.generic], box: NDArray[np.float64]) -> float:
     """Return the share of pixels with a colour."""
-    part = _inside(picture, box).astype(np.float32)
+    part = _inside(picture, box)
     if not part.size:
         return 0.0
+    step = max(1, min(part.shape[:2]) // 64)
+    part = part[::step, ::step].astype(np.float32)
     spread = part.max(axis=2) - part.min(axis=2)
     return float(np.mean(spread > 0.1 * max(float(part.max()), 1.0)))
 

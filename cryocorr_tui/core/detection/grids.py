@@ -247,19 +247,16 @@ def _best_of_each_place(boxes: Boxes, support: NDArray[np.float64]) -> NDArray[n
     The lines on both edges of a border make several boxes around one square; the smallest leaves
     the border out, and taking it everywhere keeps the lattice regular.
     """
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    size = (boxes[:, 2:] - boxes[:, :2]).sum(axis=1)
-    near = size / 4
-    left = np.ones(len(boxes), bool)
+    left = np.argsort(-support, kind="stable")
+    x, y = ((boxes[left, :2] + boxes[left, 2:]) / 2).T
+    size = (boxes[left, 2:] - boxes[left, :2]).sum(axis=1)
     kept: list[np.intp] = []
-    for index in np.argsort(-support, kind="stable"):
-        if len(kept) == MOST_BOXES:
-            break
-        if left[index]:
-            here = left & (np.abs(centre - centre[index]).max(axis=1) <= near[index])
-            good = np.flatnonzero(here & (support >= support[index] - NEARLY))
-            kept.append(good[np.argmin(size[good])])
-            left &= ~here
+    while len(left) and len(kept) < MOST_BOXES:
+        near = size[0] / 4
+        here = (np.abs(x - x[0]) <= near) & (np.abs(y - y[0]) <= near)
+        good = np.flatnonzero(here & (support[left] >= support[left[0]] - NEARLY))
+        kept.append(left[good[np.argmin(size[good])]])
+        left, x, y, size = left[~here], x[~here], y[~here], size[~here]
     return np.array(kept, np.intp)
 
 

@@ -113,7 +113,7 @@ def _comb_sigmas(bands: list[FloatArray], count: int) -> float:
         ]
     )  # (band, shift, tooth)
     each = lines[:, 0].mean(axis=0) - np.median(lines[:, 1:])
-    if np.median(each) < 0.5 * each.mean():  # a finer comb than the true one
+    if any(_is_too_fine(each, count, factor) for factor in (2, 3)):
         return 0.0
     combs = lines.mean(axis=2)
     combs -= combs[:, 1:].mean(axis=1, keepdims=True)
@@ -123,3 +123,11 @@ def _comb_sigmas(bands: list[FloatArray], count: int) -> float:
     if here <= SEAM_LEAD * elsewhere.max():
         return 0.0
     return float(here / max(elsewhere.std(), 1e-9))
+
+
+def _is_too_fine(teeth: FloatArray, count: int, factor: int) -> bool:
+    """Say whether every `factor`-th tooth alone is a seam."""
+    if count % factor or count == factor:
+        return False
+    coarse = np.arange(1, count) % factor == 0
+    return bool(teeth[~coarse].mean() < 0.5 * teeth[coarse].mean())

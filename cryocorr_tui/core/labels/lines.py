@@ -1,0 +1,147 @@
+"""Lines of print in the ink of one square, and what their digits measure over a whole grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.model import FloatArray
+
+__all__ = ["Line", "Place", "find_lines", "places_of"]
+
+INK = 0.4  # ink from which on a pixel is part of a glyph
+LEAST_HEIGHT = 5  # pixels
+TALLEST = 0.25  # of the side of the square; frames and particles are taller
+WIDEST_SPACE = 1.6  # of the height of the line; further apart are two lines
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of print.
+
+    Attributes
+    ----------
+    square : int
+        Index of the square it is printed on.
+    ink : (h, w) float32
+        Ink of the whole square, 0…1.
+    left, top, right, bottom : int
+        The box around its glyphs, pixels of the square.
+    atoms : (n, 2) int
+        First and past-the-last column of each run of glyph columns, from left to right.
+    head, foot : float
+        Where the ink of the first atom begins and ends, fractional rows.
+    """
+
+    square: int
+    ink: FloatArray
+    left: int
+    top: int
+    right: int
+    bottom: int
+    atoms: NDArray[np.intp]
+    head: float
+    foot: float
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Lines that stand at one height of their squares, as a program prints them.
+
+    Attributes
+    ----------
+    lines : tuple of Line
+    digit : float
+        Height of a digit in pixels.
+    feet : (n,) float
+        Base line of each, fractional rows.
+    """
+
+    lines: tuple[Line, ...]
+    digit: float
+    feet: NDArray[np.float64]
+
+
+def find_lines(ink: FloatArray, square: int) -> Iterator[Line]:
+    """Find the lines of print in the ink of a square, from top to bottom."""
+    side = min(ink.shape)
+    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > INK).astype(np.uint8), connectivity=8)
+    x, y, wide, high, area = (stats[1:, column] for column in range(5))
+    glyph = (high <= TALLEST * side) & (area >= 2)
+    glyph &= ~((wide > 0.3 * side) & (high < 0.05 * side))  # a bar, or one side of a frame
+    boxes = np.stack([y, y + high, x, x + wide], axis=1)[glyph]
+    for row in _runs(boxes, axis=0, gap=0):
+        height = row[:, 1].max() - row[:, 0].min()
+        if not LEAST_HEIGHT <= height <= TALLEST * side:
+            continue
+        for words in _runs(row, axis=1, gap=WIDEST_SPACE * height):
+            top, bottom = int(words[:, 0].min()), int(words[:, 1].max())
+            if bottom - top < LEAST_HEIGHT:
+                continue
+            atoms = [
+                (run[:, 2].min(), run[:, 3].max()) for run in _runs(words, axis=1, gap=0)
+            ]
+            first = ink[max(top - 1, 0) : bottom + 1, atoms[0][0] : atoms[0][1]].max(axis=1)
+            head, foot = _extent(first)
+            offset = max(top - 1, 0)
+            yield Line(
+                square,
+                ink,
+                int(words[:, 2].min()),
+                top,
+                int(words[:, 3].max()),
+                bottom,
+                np.array(atoms, dtype=np.intp),
+                head + offset,
+                foot + offset,
+            )
+
+
+def places_of(lines: Sequence[Line]) -> list[Place]:
+    """Put lines together that have one base line and one height of digits, most common first."""
+    left = list(lines)
+    places = []
+    while left:
+        feet = np.array([line.foot for line in left])
+        heights = np.array([line.foot - line.head for line in left])
+        near = (np.abs(feet[:, None] - feet) <= 2.0) & (
+            np.abs(heights[:, None] - heights) <= np.maximum(1.0, 0.12 * heights)
+        )
+        best = near[int(np.argmax(near.sum(axis=1)))]
+        foot, digit = float(np.median(feet[best])), float(np.median(heights[best]))
+        # Digits are one height; what the first glyph of a line measures is trusted nearby only.
+        trusted = np.where(np.abs(feet - foot) <= 1.0, feet, foot)
+        members = tuple(line for line, own in zip(left, best, strict=True) if own)
+        places.append(Place(members, digit, trusted[best]))
+        left = [line for line, own in zip(left, best, strict=True) if not own]
+    return places
+
+
+def _runs(
+    boxes: NDArray[np.integer], *, axis: int, gap: float
+) -> Iterator[NDArray[np.integer]]:
+    """Split boxes (top, bottom, left, right) where an axis shows more than `gap` empty pixels."""
+    if not len(boxes):
+        return
+    boxes = boxes[np.argsort(boxes[:, 2 * axis], kind="stable")]
+    reach = np.maximum.accumulate(boxes[:, 2 * axis + 1])
+    splits = np.flatnonzero(boxes[1:, 2 * axis] > reach[:-1] + gap) + 1
+    yield from np.split(boxes, splits)
+
+
+def _extent(profile: FloatArray) -> tuple[float, float]:
+    """Return where a profile rises through half its maximum and falls through it, in pixels.
+
+    Pixel k reaches from k to k + 1.
+    """
+    share = profile / profile.max()
+    inside = np.flatnonzero(share >= 0.5)
+    first, last = int(inside[0]), int(inside[-1])
+    # A pixel that ink covers by a part shows that part.
+    above = float(share[first]) + (float(share[first - 1]) if first else 0.0)
+    below = float(share[last]) + (float(share[last + 1]) if last + 1 < len(share) else 0.0)
+    return first + 1 - above, last + below
