@@ -16,6 +16,7 @@ BENCHMARKS = {
     "recipe": "benchmarks.recipe",
     "accuracy": "benchmarks.accuracy",
     "weights": "benchmarks.weights",
+    "detection": "benchmarks.detection",
     "io": "benchmarks.input_output",
     "quality": "benchmarks.quality_scores",
 }

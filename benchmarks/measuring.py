@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Generic, ParamSpec, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -22,7 +21,6 @@ from cryocorr_tui.core.similarity import warm_up
 
 __all__ = ["Measured", "Options", "Table", "machine", "measured", "sgemm_rate"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
 Cell = str | int | float
 
@@ -83,10 +81,16 @@ class Measured(Generic[T]):
     peak: float
 
 
-def measured(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Measured[T]:
-    """Call a function in a fresh process, kernels compiled beforehand, and tell what it costs."""
+def measured(function: Callable[[], T], options: Options) -> Measured[T]:
+    """Call a function, kernels compiled beforehand, and tell what it costs.
+
+    It is called in a fresh process, so it must be a function of a module or a `partial` of one;
+    with ``options.quick`` in this one.
+    """
+    if options.quick:
+        return _measure(function)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_measure, partial(function, *args, **kwargs)).result()
+        return pool.submit(_measure, function).result()
 
 
 def sgemm_rate(side: int = 1536) -> float:

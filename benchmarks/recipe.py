@@ -8,6 +8,7 @@ drawn at random are timed on one core and the whole is extrapolated.
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import cv2
 import numpy as np
@@ -31,8 +32,8 @@ def run(options: Options) -> list[Table]:
     images = simulated(views=views, replicates=2, box=box).images
     shifts = len(shift_lattice(MAX_SHIFT))
     poses = shifts * 2 * (360 // STEP)
-    per_pose = measured(seconds_per_pose, images, timed).result
-    ours = measured(_score_all, images)
+    per_pose = measured(partial(seconds_per_pose, images, timed), options).result
+    ours = measured(partial(_score_all, images), options)
     pairs = len(images) * (len(images) - 1) / 2
     recipe_pair, our_pair = poses * per_pose, ours.cpu / pairs
     return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import mrcfile
@@ -38,13 +39,13 @@ def run(options: Options) -> list[Table]:
     """Measure the pairs alone at two sizes, and a whole run of ``analyze``."""
     box, sizes = (32, [6, 12]) if options.quick else (128, [150, 300])
     images = simulated(views=max(sizes) // 6, replicates=2, box=box).images
-    rate = measured(sgemm_rate, 256 if options.quick else 1536).result
-    pairs = [_pairs(images[:n], rate) for n in sizes]
-    whole = measured(_analyze, images)
+    rate = measured(partial(sgemm_rate, 256 if options.quick else 1536), options).result
+    pairs = [_pairs(images[:n], rate, options) for n in sizes]
+    whole = measured(partial(_analyze, images), options)
     rows = [row for row, _ in pairs]
     rows.append(_row(f"{sizes[-1]} of {box}², whole `analyze`", whole, len(images), box, rate))
     if options.large:
-        rows += _large(rate)
+        rows += _large(rate, options)
     growth = math.log2(pairs[1][1].wall / pairs[0][1].wall)
     search_space = (
         f"{len(shift_lattice(MAX_SHIFT))} shifts × {PolarGrid.for_box(box).rotations} rotations × "
@@ -77,17 +78,19 @@ def coarse_operations(box: int) -> float:
     return float(len(shift_lattice(MAX_SHIFT)) * (over_rings + over_orders))
 
 
-def _pairs(images: FloatArray, rate: float) -> tuple[tuple[Cell, ...], Measured[None]]:
+def _pairs(
+    images: FloatArray, rate: float, options: Options
+) -> tuple[tuple[Cell, ...], Measured[None]]:
     n, box = images.shape[:2]
-    cost = measured(_score_all, images)
+    cost = measured(partial(_score_all, images), options)
     return _row(f"{n} of {box}²", cost, n, box, rate), cost
 
 
-def _large(rate: float) -> list[tuple[Cell, ...]]:
+def _large(rate: float, options: Options) -> list[tuple[Cell, ...]]:
     rows = []
     for box in (64, 96, 128):
         images = simulated(views=167, replicates=2, box=box).images[:1000]
-        rows.append(_pairs(images, rate)[0])
+        rows.append(_pairs(images, rate, options)[0])
     return rows
 
 

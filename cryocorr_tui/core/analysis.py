@@ -284,8 +284,10 @@ def _compare(
         for tile in store.tiles():
             if store.done(tile):
                 continue
-            store.write(tile, scorer.score(tile.rows, tile.cols))
-            done = store.pairs_done()
+            block = scorer.score(tile.rows, tile.cols)
+            store.write(tile, block)
+            _, height, width = block.shape
+            done += height * (height - 1) // 2 if tile.row == tile.col else height * width
             yield TileScored(tile.rows, tile.cols, done, total)
     finally:
         backend.release()

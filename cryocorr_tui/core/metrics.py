@@ -36,6 +36,7 @@ SSIM_WINDOW = 7  # pixels
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # for a data range of 1
 FRC_THRESHOLD = 0.5
 RANDOMISE_BELOW = 0.8  # phases are randomised from where the uncorrected FRC falls below this
+SMOOTH_OVER = 5  # shells that the correlation of random phases is averaged over
 CORRECT_FROM = 2  # shells beyond the cut-off, past the mixing of neighbours
 
 
@@ -181,9 +182,11 @@ def corrected(
     """
     result = plain.copy()
     beyond = slice(cutoff + CORRECT_FROM, None)
-    result[..., beyond] = (plain[..., beyond] - random[..., beyond]) / np.maximum(
-        1 - random[..., beyond], 1e-3
-    )
+    share = random[..., beyond]
+    if share.shape[-1]:
+        # One shell of one set of phases holds few samples; its neighbours know the same.
+        share = ndimage.uniform_filter1d(share, SMOOTH_OVER, axis=-1, mode="nearest")
+    result[..., beyond] = (plain[..., beyond] - share) / np.maximum(1 - share, 1e-3)
     return result
 
 

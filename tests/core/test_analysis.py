@@ -44,6 +44,7 @@ from cryocorr_tui.core.store import RunStore
 
 CLASSES, PAIRS = 12, 66
 SEVERAL_TILES = Settings(memory=0.001)  # GB: tiles of 5 × 5 classes of 32 px
+MANY_TILES = Settings(memory=0.004)  # tiles of 8 × 8 classes of 40 px
 
 
 @pytest.fixture(scope="session")
@@ -351,7 +352,7 @@ def test_closing_frees_the_device_and_the_folder(
     stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = []
-    monkeypatch.setattr(Backend, "release", released.append)
+    monkeypatch.setattr(Backend, "release", lambda backend: released.append(backend))
     stopped_after(1, analyze([stack], tmp_path, SEVERAL_TILES))
     assert released == [Backend("cpu")]
     RunStore.open(tmp_path).close()
@@ -460,20 +461,20 @@ def test_nothing_of_an_earlier_run_is_touched_before_the_inputs_are_understood(
 
 @pytest.fixture(scope="module")
 def long_stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_stack(tmp_path_factory.mktemp("long") / "s.mrcs", particles(64, 40), 3.0)
+    return write_stack(tmp_path_factory.mktemp("long") / "s.mrcs", particles(40, 40), 3.0)
 
 
 @pytest.fixture(scope="module")
 def long_finished(long_stack: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("long_finished")
-    list(analyze([long_stack], folder, Settings(memory=0.001)))
+    list(analyze([long_stack], folder, MANY_TILES))
     return folder
 
 
 def run_until_a_tile_is_there(stack: Path, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "cryocorr_tui", "analyze", str(stack), "-o", str(folder)]
     process = subprocess.Popen(
-        [*command, "--memory", "0.001", "--device", "cpu"],
+        [*command, "--memory", str(MANY_TILES.memory), "--device", "cpu"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -499,7 +500,7 @@ def test_a_process_that_was_stopped_is_resumed_to_the_identical_result(
         assert err.endswith(
             "cryocorr: interrupted; the same command with --resume goes on from here\n"
         )
-    events = list(analyze([long_stack], tmp_path, Settings(memory=0.001), resume=True))
+    events = list(analyze([long_stack], tmp_path, MANY_TILES, resume=True))
     assert any(isinstance(event, TileScored) for event in events)
     assert contents(tmp_path) == contents(long_finished)
     assert not list(tmp_path.rglob("*.partial*"))

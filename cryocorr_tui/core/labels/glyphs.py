@@ -19,7 +19,7 @@ from cryocorr_tui.core.model import FloatArray, frozen_array
 
 __all__ = ["ABOVE", "BELOW", "CHARACTERS", "DIGIT", "WIDE", "GlyphBank", "glyph_bank", "unit"]
 
-CHARACTERS = "0123456789.,:#%()/-ÅACIPRabcdefghiklmnoprstuvxyz"
+CHARACTERS = "0123456789.,:#%()/-ÅACPRabcdefghiklmnoprstuvxyz"
 
 # A glyph's picture: rows for what stands above a digit, for the digit, and for what hangs below the
 # base line; its ink is centred between the columns.

@@ -1,4 +1,4 @@
-"""Lines of print in the ink of one square, and what their digits measure over a whole grid."""
+"""Lines of print in the ink of one square, and where they stand on all squares of a grid."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["Line", "Place", "find_lines", "places_of"]
 
-INK = 0.4  # ink from which on a pixel is part of a glyph
 LEAST_HEIGHT = 5  # pixels
 TALLEST = 0.25  # of the side of the square; frames and particles are taller
 WIDEST_SPACE = 1.6  # of the height of the line; further apart are two lines
+SAME_FOOT = 2.0  # pixels
+SAME_HEIGHT = 0.12  # of the height, or one pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Line:
     left, top, right, bottom : int
         The box around its glyphs, pixels of the square.
     atoms : (n, 2) int
-        First and past-the-last column of each run of glyph columns, from left to right.
+        First and past-the-last column of each unbroken run of ink, from left to right.
     head, foot : float
         Where the ink of the first atom begins and ends, fractional rows.
     """
@@ -66,39 +67,35 @@ class Place:
     feet: NDArray[np.float64]
 
 
-def find_lines(ink: FloatArray, square: int) -> Iterator[Line]:
-    """Find the lines of print in the ink of a square, from top to bottom."""
+def find_lines(ink: FloatArray, square: int, *, full: float, faint: float) -> Iterator[Line]:
+    """Find the lines of print in the ink of a square, from top to bottom.
+
+    Parameters
+    ----------
+    ink : (h, w) float32
+        0…1.
+    square : int
+        Index of the square.
+    full : float
+        Ink from which on a pixel is part of a glyph.
+    faint : float
+        Ink below which a column between glyphs is empty.
+    """
     side = min(ink.shape)
-    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > INK).astype(np.uint8), connectivity=8)
-    x, y, wide, high, area = (stats[1:, column] for column in range(5))
-    glyph = (high <= TALLEST * side) & (area >= 2)
-    glyph &= ~((wide > 0.3 * side) & (high < 0.05 * side))  # a bar, or one side of a frame
-    boxes = np.stack([y, y + high, x, x + wide], axis=1)[glyph]
+    _, _, stats, _ = cv2.connectedComponentsWithStats((ink > full).astype(np.uint8), connectivity=8)
+    x, y, wide, high, _ = (stats[1:, column] for column in range(5))
+    frame = (high > TALLEST * side) | ((wide > 0.3 * side) & (high < 0.05 * side))
+    boxes = np.stack([y, y + high, x, x + wide], axis=1)[~frame]
     for row in _runs(boxes, axis=0, gap=0):
         height = row[:, 1].max() - row[:, 0].min()
         if not LEAST_HEIGHT <= height <= TALLEST * side:
             continue
         for words in _runs(row, axis=1, gap=WIDEST_SPACE * height):
             top, bottom = int(words[:, 0].min()), int(words[:, 1].max())
-            if bottom - top < LEAST_HEIGHT:
-                continue
-            atoms = [
-                (run[:, 2].min(), run[:, 3].max()) for run in _runs(words, axis=1, gap=0)
-            ]
-            first = ink[max(top - 1, 0) : bottom + 1, atoms[0][0] : atoms[0][1]].max(axis=1)
-            head, foot = _extent(first)
-            offset = max(top - 1, 0)
-            yield Line(
-                square,
-                ink,
-                int(words[:, 2].min()),
-                top,
-                int(words[:, 3].max()),
-                bottom,
-                np.array(atoms, dtype=np.intp),
-                head + offset,
-                foot + offset,
-            )
+            if bottom - top >= LEAST_HEIGHT:
+                yield _line(
+                    ink, square, int(words[:, 2].min()), top, int(words[:, 3].max()), bottom, faint
+                )
 
 
 def places_of(lines: Sequence[Line]) -> list[Place]:
@@ -108,36 +105,41 @@ def places_of(lines: Sequence[Line]) -> list[Place]:
     while left:
         feet = np.array([line.foot for line in left])
         heights = np.array([line.foot - line.head for line in left])
-        near = (np.abs(feet[:, None] - feet) <= 2.0) & (
-            np.abs(heights[:, None] - heights) <= np.maximum(1.0, 0.12 * heights)
+        near = (np.abs(feet[:, None] - feet) <= SAME_FOOT) & (
+            np.abs(heights[:, None] - heights) <= np.maximum(1.0, SAME_HEIGHT * heights)
         )
         best = near[int(np.argmax(near.sum(axis=1)))]
         foot, digit = float(np.median(feet[best])), float(np.median(heights[best]))
-        # Digits are one height; what the first glyph of a line measures is trusted nearby only.
-        trusted = np.where(np.abs(feet - foot) <= 1.0, feet, foot)
+        # Squares may lie a part of a pixel off; a larger difference is a first glyph that hangs.
+        feet = np.where(np.abs(feet - foot) <= 1.0, feet, foot)
         members = tuple(line for line, own in zip(left, best, strict=True) if own)
-        places.append(Place(members, digit, trusted[best]))
+        places.append(Place(members, digit, feet[best]))
         left = [line for line, own in zip(left, best, strict=True) if not own]
     return places
 
 
-def _runs(
-    boxes: NDArray[np.integer], *, axis: int, gap: float
-) -> Iterator[NDArray[np.integer]]:
+def _line(
+    ink: FloatArray, square: int, left: int, top: int, right: int, bottom: int, faint: float
+) -> Line:
+    inked = ink[top:bottom, left:right].max(axis=0) > faint
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], inked, [False]]).astype(np.int8)))
+    atoms = edges.reshape(-1, 2) + left
+    start = max(top - 1, 0)
+    head, foot = _extent(ink[start : bottom + 1, atoms[0, 0] : atoms[0, 1]].max(axis=1))
+    return Line(square, ink, left, top, right, bottom, atoms, head + start, foot + start)
+
+
+def _runs(boxes: NDArray[np.integer], *, axis: int, gap: float) -> Iterator[NDArray[np.integer]]:
     """Split boxes (top, bottom, left, right) where an axis shows more than `gap` empty pixels."""
     if not len(boxes):
         return
     boxes = boxes[np.argsort(boxes[:, 2 * axis], kind="stable")]
     reach = np.maximum.accumulate(boxes[:, 2 * axis + 1])
-    splits = np.flatnonzero(boxes[1:, 2 * axis] > reach[:-1] + gap) + 1
-    yield from np.split(boxes, splits)
+    yield from np.split(boxes, np.flatnonzero(boxes[1:, 2 * axis] > reach[:-1] + gap) + 1)
 
 
 def _extent(profile: FloatArray) -> tuple[float, float]:
-    """Return where a profile rises through half its maximum and falls through it, in pixels.
-
-    Pixel k reaches from k to k + 1.
-    """
+    """Return where ink begins and ends along a profile; pixel k reaches from k to k + 1."""
     share = profile / profile.max()
     inside = np.flatnonzero(share >= 0.5)
     first, last = int(inside[0]), int(inside[-1])

@@ -1,4 +1,4 @@
-"""Printed lines into text: glyphs by correlation with known ones, and what their order allows."""
+"""Printed lines into glyphs, by correlation with known ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from cryocorr_tui.core.model import FloatArray
 __all__ = ["Glyph", "read_places"]
 
 SLIPS = (-1, 0, 1)  # rows by which a base line may be measured wrongly
+SAMPLE = 8  # lines of a place that tell its font
 THINNEST, THICKEST = 0.08, 1.4  # widths of a glyph in heights of a digit
-WITHIN = 0.15  # heights of a digit: the gap that a broken glyph may show
-VALLEY = 0.75  # of the ink around it: where touching glyphs may be cut
+VALLEY = 0.92  # of the ink on both sides: where touching glyphs may be cut
+COST = 0.02  # of a glyph, in heights of a digit: two halves must fit clearly better than the whole
 
 
 @dataclass(frozen=True)
@@ -30,22 +31,30 @@ class Glyph:
     character : str
     score : float
         Correlation with the glyph it was taken for, −1…1.
-    margin : float
-        By how much that exceeds the correlation with the most similar other digit.
+    rivalry : float
+        What the most similar other digit leaves unexplained in terms of what this one does: the
+        larger, the surer.
     """
 
     character: str
     score: float
-    margin: float
+    rivalry: float
 
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
     """Stretches of a line that may be one glyph each.
 
-    ``ends[k]`` are the first and the past-the-last of the line's cuts that piece k spans, and
-    ``cuts`` the columns of the cuts; ``inked`` says of each stretch between neighbouring cuts
-    whether it holds ink.
+    Attributes
+    ----------
+    cuts : (c,) int
+        Columns where glyphs may begin or end.
+    inked : (c − 1,) bool
+        Whether there is ink between a cut and the next.
+    ends : (n, 2) int
+        First and last cut of each piece.
+    pictures : (n, pixels) float32
+        Each as a glyph's picture.
     """
 
     cuts: NDArray[np.intp]
@@ -55,7 +64,7 @@ class _Pieces:
 
 
 def read_places(places: Sequence[Place]) -> list[list[tuple[Glyph, ...]]]:
-    """Read lines of print that were drawn in one colour, hence, it is assumed, in one font.
+    """Read lines of print that were drawn in one colour and hence, it is assumed, in one font.
 
     Returns
     -------
@@ -67,125 +76,150 @@ def read_places(places: Sequence[Place]) -> list[list[tuple[Glyph, ...]]]:
         for place in places
     ]
     banks = [glyph_bank(place.digit) for place in places]
-    font = _font(pieces, banks)
+    fits = [
+        _fits(lines[:SAMPLE], bank, place.digit)
+        for lines, bank, place in zip(pieces, banks, places, strict=True)
+    ]
+    font = int(np.sum([fit.max(axis=0) * len(p.lines) for fit, p in zip(fits, places, strict=True)], axis=0).argmax())
     return [
-        [_decode(line, bank.of_font(font)) for line in lines]
-        for lines, bank in zip(pieces, banks, strict=True)
+        _decode(lines, bank.of_font(font), SLIPS[int(fit[:, font].argmax())], place.digit)
+        for lines, bank, fit, place in zip(pieces, banks, fits, places, strict=True)
     ]
 
 
 def _pieces(line: Line, foot: float, digit: float) -> _Pieces:
     cuts, inked = _cuts(line, digit)
     ends = []
-    for first in range(len(inked)):
-        if not inked[first]:
-            continue
+    for first in np.flatnonzero(inked):
         for last in range(first + 1, len(cuts)):
             width = cuts[last] - cuts[first]
-            if width > max(THICKEST * digit, cuts[first + 1] - cuts[first]):
+            if last > first + 1 and width > THICKEST * digit:
                 break
-            gaps = np.diff(cuts)[first:last][~inked[first:last]]
-            if len(gaps) and gaps.max() > WITHIN * digit:
+            if not inked[last - 1]:
                 break
-            if inked[last - 1] and width >= THINNEST * digit:
+            if last == first + 1 or width >= THINNEST * digit:
                 ends.append((first, last))
-    pictures = np.stack(
-        [_picture(line.ink, cuts[first], cuts[last], foot, digit) for first, last in ends]
-    )
-    return _Pieces(cuts, inked, np.array(ends), pictures)
+    pictures = [_picture(line.ink, cuts[a], cuts[b], foot, digit) for a, b in ends]
+    return _Pieces(cuts, inked, np.array(ends), np.stack(pictures))
 
 
 def _cuts(line: Line, digit: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return the columns where glyphs may begin or end, and which stretches between hold ink."""
     columns = line.ink[line.top : line.bottom].sum(axis=0)
-    cuts, inked = [], []
+    cuts: list[int] = []
+    inked: list[bool] = []
     for left, right in line.atoms:
         if cuts:
             inked.append(False)
-        inside = [
-            x
-            for x in range(left + 1, right)
-            if columns[x] <= min(columns[x - 1], columns[x + 1] if x + 1 < right else np.inf)
-            and columns[x] < VALLEY * min(columns[left:x].max(), columns[x:right].max())
-        ] if right - left > 0.5 * digit else []
-        whole = [int(left), *inside, int(right)]
-        cuts += whole
-        inked += [True] * (len(whole) - 1)
+        inside = _valleys(columns[left:right]) + left if right - left > 0.5 * digit else ()
+        stretch = [int(left), *(int(x) for x in inside), int(right)]
+        cuts += stretch
+        inked += [True] * (len(stretch) - 1)
     return np.array(cuts), np.array(inked)
 
 
+def _valleys(ink: FloatArray) -> NDArray[np.intp]:
+    """Return the columns at which a run of ink is thinner than on both sides."""
+    before = np.maximum.accumulate(ink)[:-2]
+    after = np.maximum.accumulate(ink[::-1])[::-1][2:]
+    middle = ink[1:-1]
+    low = (middle <= ink[:-2]) & (middle <= ink[2:]) & (middle < VALLEY * np.minimum(before, after))
+    return np.flatnonzero(low) + 1
+
+
 def _picture(ink: FloatArray, left: int, right: int, foot: float, digit: float) -> FloatArray:
-    """Return the ink between two columns as a glyph's picture, digits `DIGIT` rows high."""
+    """Return the ink between two columns as a glyph's picture, flat, digits `DIGIT` rows high."""
     scale = DIGIT / digit
     top = max(0, int(foot - digit - ABOVE / scale) - 1)
     part = ink[top : int(foot + BELOW / scale) + 2, left:right]
     weight = part.sum(axis=0)
     centre = float(weight @ (np.arange(right - left) + 0.5)) / max(float(weight.sum()), 1e-6)
-    # Positions are those of edges; the centre of pixel k lies at k + 0.5.
-    shift_x = WIDE / 2 - centre * scale
-    shift_y = ABOVE + DIGIT - (foot - top) * scale
-    matrix = np.array(
-        [
-            [scale, 0.0, shift_x + 0.5 * scale - 0.5],
-            [0.0, scale, shift_y + 0.5 * scale - 0.5],
-        ]
-    )
-    how = cv2.INTER_LINEAR if scale > 0.8 else cv2.INTER_AREA
-    return np.asarray(cv2.warpAffine(part, matrix, (WIDE, ABOVE + DIGIT + BELOW), flags=how))
+    # Distances are from the pixels' edges; the centre of pixel k lies at k + 0.5.
+    across = WIDE / 2 - centre * scale + 0.5 * scale - 0.5
+    down = ABOVE + DIGIT - (foot - top) * scale + 0.5 * scale - 0.5
+    if scale < 0.8:  # else pixels would be skipped
+        part = cv2.GaussianBlur(part, (0, 0), 0.4 / scale, borderType=cv2.BORDER_CONSTANT)
+    matrix = np.array([[scale, 0.0, across], [0.0, scale, down]])
+    picture = cv2.warpAffine(part, matrix, (WIDE, ABOVE + DIGIT + BELOW), flags=cv2.INTER_LINEAR)
+    return np.asarray(picture.ravel(), np.float32)
 
 
-def _font(pieces: Sequence[Sequence[_Pieces]], banks: Sequence[GlyphBank]) -> int:
-    """Return the font that the uncut glyphs look like most."""
-    total: dict[int, float] = {}
-    for lines, bank in zip(pieces, banks, strict=True):
-        for line in lines[:20]:
-            scores = unit(line.pictures) @ bank.vectors.T
-            for font in np.unique(bank.fonts):
-                best = scores[:, bank.fonts == font].max(axis=1)
-                total[int(font)] = total.get(int(font), 0.0) + _best_path(line, best)[0]
-    return max(total, key=lambda font: total[font])
+def _shifted(pictures: FloatArray, slip: int) -> FloatArray:
+    """Return pictures moved down by `slip` rows, standardised."""
+    return unit(np.roll(pictures, slip * WIDE, axis=1))
 
 
-def _decode(pieces: _Pieces, bank: GlyphBank) -> tuple[Glyph, ...]:
-    scores = np.max(
-        [unit(np.roll(pieces.pictures, slip, axis=1)) @ bank.vectors.T for slip in SLIPS], axis=0
-    )
+def _fits(lines: Sequence[_Pieces], bank: GlyphBank, digit: float) -> FloatArray:
+    """Return (slips, fonts): how well the lines can be read, mean correlation."""
+    pictures = np.concatenate([line.pictures for line in lines])
+    ends = np.cumsum([len(line.pictures) for line in lines])[:-1]
+    fits = []
+    for slip in SLIPS:
+        scores = _shifted(pictures, slip) @ bank.vectors.T
+        best = scores.reshape(len(scores), bank.fonts.max() + 1, -1).max(axis=2)
+        fits.append(
+            [
+                np.mean([_best_path(*each, digit)[0] for each in zip(lines, np.split(of, ends), strict=True)])
+                for of in best.T
+            ]
+        )
+    return np.array(fits, np.float32)
+
+
+def _decode(
+    lines: Sequence[_Pieces], bank: GlyphBank, slip: int, digit: float
+) -> list[tuple[Glyph, ...]]:
+    scores = _shifted(np.concatenate([line.pictures for line in lines]), slip) @ bank.vectors.T
     best = scores.argmax(axis=1)
     top = scores[np.arange(len(scores)), best]
-    digits = np.char.isdigit(bank.characters) | (bank.characters == ".")
-    others = np.where(digits & (np.arange(len(digits)) != best[:, None]), scores, -1.0).max(axis=1)
-    return tuple(
-        Glyph(str(bank.characters[best[k]]), float(top[k]), float(top[k] - others[k]))
-        for k in _best_path(pieces, top)[1]
-    )
+    digits = np.char.isdigit(bank.characters)
+    other = np.where(digits & (np.arange(len(digits)) != best[:, None]), scores, 0.0).max(axis=1)
+    rivalry = (1 - other**2) / np.maximum(1 - top**2, 1e-3)
+    read, start = [], 0
+    for line in lines:
+        own = slice(start, start + len(line.pictures))
+        path = _best_path(line, top[own], digit)[1]
+        read.append(
+            tuple(
+                Glyph(str(bank.characters[best[k]]), float(top[k]), float(rivalry[k]))
+                for k in (start + piece for piece in path)
+            )
+        )
+        start = own.stop
+    return read
 
 
-def _best_path(pieces: _Pieces, scores: NDArray[np.floating]) -> tuple[float, list[int]]:
-    """Return the mean score, by width, of the best division into glyphs, and its pieces."""
-    count = len(pieces.cuts)
-    value = np.full(count, -np.inf)
+def _best_path(
+    pieces: _Pieces, scores: NDArray[np.floating], digit: float
+) -> tuple[float, list[int]]:
+    """Divide a line into the glyphs that explain it best.
+
+    Returns
+    -------
+    mean score by width, pieces from left to right
+    """
+    value = np.full(len(pieces.cuts), -np.inf)
     value[0] = 0.0
-    via = np.full(count, -1)
-    widths = np.diff(pieces.cuts)
-    order = np.argsort(pieces.ends[:, 0], kind="stable")
-    at = 0
-    for cut in range(count):
-        if cut and not pieces.inked[cut - 1] and value[cut - 1] > value[cut]:
-            value[cut], via[cut] = value[cut - 1], -2
-        while at < len(order) and pieces.ends[order[at], 0] == cut:
-            piece = int(order[at])
-            end = pieces.ends[piece, 1]
-            gain = scores[piece] * (pieces.cuts[end] - pieces.cuts[cut])
-            if value[cut] + gain > value[end]:
-                value[end], via[end] = value[cut] + gain, piece
-            at += 1
+    via = np.full(len(value), -1)  # −1: nothing is printed before this cut
+    into: dict[int, list[int]] = {}
+    for piece, (_, last) in enumerate(pieces.ends):
+        into.setdefault(int(last), []).append(piece)
+    for cut in range(1, len(value)):
+        if not pieces.inked[cut - 1]:
+            value[cut] = value[cut - 1]
+        for piece in into.get(cut, ()):
+            first = pieces.ends[piece, 0]
+            width = pieces.cuts[cut] - pieces.cuts[first]
+            reached = value[first] + float(scores[piece]) * width - COST * digit
+            if reached > value[cut]:
+                value[cut], via[cut] = reached, piece
     chosen: list[int] = []
-    cut = count - 1
+    cut = len(value) - 1
     while cut > 0:
         if via[cut] >= 0:
             chosen.append(int(via[cut]))
             cut = int(pieces.ends[via[cut], 0])
         else:
             cut -= 1
-    inked = float(widths[pieces.inked].sum())
+    inked = float(np.diff(pieces.cuts)[pieces.inked].sum())
     return float(value[-1]) / inked, chosen[::-1]
