@@ -22,8 +22,8 @@ from cryocorr_tui.core.preprocessing import fourier_resample
 __all__ = ["best_blend"]
 
 ROTATIONS = 128
-BLENDED = 40  # poses of the highest NCC that are looked at with all metrics
-REFINED = 6  # of these, how many are refined; no two of them are next to each other
+HILLS = 12  # poses of the highest NCC, none next to another, that the blend is taken at
+REFINED = 6  # of these, how many are refined
 APART = (9.0, 1.5)  # degrees and pixels: nearer poses climb the same hill
 
 
@@ -37,8 +37,8 @@ def best_blend(
 ) -> tuple[float, Pose]:
     """Return the best blend of a pair and its pose.
 
-    The NCC is taken at every pose of the lattice (rotations × shifts × mirror states), the blend at
-    the best of them, and the best of those climb the blend by a simplex (Nelder & Mead).
+    The NCC is taken at every pose of the lattice (rotations × shifts × mirror states), the blend on
+    the highest hills of it, and the best of those climb the blend by a simplex (Nelder & Mead).
 
     Parameters
     ----------
@@ -62,6 +62,13 @@ def best_blend(
             cv2.warpAffine(fine, matrix, (box, box), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         )
 
+    inside = mask > 0
+    reference = first[inside] - first[inside].mean()
+
+    def correlate(moved: FloatArray) -> float:
+        values = moved[inside] - moved[inside].mean()
+        return float(values @ reference / (np.linalg.norm(values) * np.linalg.norm(reference)))
+
     def blend(pose: Pose) -> float:
         moved = aligned(pose)
         values = [metric(first, moved, mask) for metric in (ncc, ssim, nmi)]
@@ -74,33 +81,19 @@ def best_blend(
             (False, True), range(ROTATIONS), shift_lattice(max_shift)
         )
     ]
-    correlation = _correlations(first, mask, [aligned(pose) for pose in poses])
-    leading = [poses[k] for k in np.argsort(-correlation)[:BLENDED]]
-    # The best of either mirror state always stands.
-    for state in (False, True):
-        mirrored = np.array([pose.mirrored is state for pose in poses])
-        leading.append(poses[int(np.argmax(np.where(mirrored, correlation, -np.inf)))])
-    leading.sort(key=blend, reverse=True)
-    refined = [_climb(pose, blend, max_shift) for pose in _apart(leading)[:REFINED]]
+    correlation = np.array([correlate(aligned(pose)) for pose in poses])
+    hills = _apart([poses[k] for k in np.argsort(-correlation)], HILLS)
+    hills.sort(key=blend, reverse=True)
+    refined = [_climb(pose, blend, max_shift) for pose in hills[:REFINED]]
     return max(refined, key=lambda found: found[0])
 
 
-def _correlations(
-    first: FloatArray, mask: FloatArray, moved: list[FloatArray]
-) -> NDArray[np.float64]:
-    inside = mask > 0
-    values = np.stack([picture[inside] for picture in moved]).astype(np.float64)
-    values -= values.mean(axis=1, keepdims=True)
-    reference = first[inside].astype(np.float64)
-    reference -= reference.mean()
-    norms = np.linalg.norm(values, axis=1) * np.linalg.norm(reference)
-    return np.asarray(values @ reference / norms)
-
-
-def _apart(poses: list[Pose]) -> list[Pose]:
-    """Return the poses that are not next to an earlier one."""
+def _apart(poses: list[Pose], count: int) -> list[Pose]:
+    """Return the first `count` poses that are not next to an earlier one."""
     kept: list[Pose] = []
     for pose in poses:
+        if len(kept) == count:
+            break
         if not any(_near(pose, other) for other in kept):
             kept.append(pose)
     return kept

@@ -152,7 +152,7 @@ def _cost(*, quick: bool) -> Table:
     drawn = draw_montage("text, bars, selections", np.random.default_rng(0))
     rows = []
     for width, height in ((300, 200),) if quick else ((2650, 1400), (6000, 4000)):
-        picture = cv2.resize(drawn.picture, (width, height), interpolation=cv2.INTER_CUBIC)
+        picture = _laid_on_page(drawn.picture, width, height)
         seconds = _detected("large", picture, np.empty((0, 4))).seconds
         tracemalloc.start()
         _detected("large", picture, np.empty((0, 4)))
@@ -161,3 +161,13 @@ def _cost(*, quick: bool) -> Table:
         rows.append((f"{width} × {height}", seconds, peak / 1e6))
     columns = ("picture", "CPU seconds", "MB at most, beyond the picture")
     return Table("Cost of detection", columns, tuple(rows))
+
+
+def _laid_on_page(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Scale a picture to fit a white page of a size, as a window on a screen."""
+    factor = 0.9 * min(height / picture.shape[0], width / picture.shape[1])
+    scaled = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    page = np.full((height, width, 3), 255, np.uint8)
+    top, left = (height - scaled.shape[0]) // 2, (width - scaled.shape[1]) // 2
+    page[top : top + scaled.shape[0], left : left + scaled.shape[1]] = scaled
+    return page

@@ -36,7 +36,6 @@ FINISHED = AnalysisFinished(
     pairs=3,
     groups=2,
     tables=(Path("out/classes.csv"), Path("out/pairs.csv")),
-    top_pairs=(),
 )
 
 
@@ -381,7 +380,7 @@ def test_the_summary_shows_the_best_pairs_and_holds_them_against_the_truth(
     truth = tmp_path / "truth.csv"
     truth.write_text("class_id,structure,view\n0,60S,1\n1,60S,1\n2,,\n")
     tables = (tmp_path / "classes.csv", tmp_path / "pairs.csv")
-    run = AnalysisFinished(tmp_path, 4, 6, 2, tables, ())
+    run = AnalysisFinished(tmp_path, 4, 6, 2, tables)
     print_summary(data_console(), run, truth=truth, seconds=1.26)
     text = capsys.readouterr().out
     assert "4 class averages of 2 sources, 6 pairs, 2 groups, 1.3 s" in text

@@ -30,6 +30,7 @@ def detect(options: argparse.Namespace) -> None:
         pixel_size=options.pixel_size,
         reading=options.reading,
         bottom_up=options.bottom_up,
+        min_box=options.min_box,
         seed=options.seed,
     )
     finished = _follow(
@@ -61,6 +62,7 @@ def analyze(options: argparse.Namespace) -> None:
         seed=options.seed,
         reading=options.reading,
         bottom_up=options.bottom_up,
+        min_box=options.min_box,
         **chosen,
     )
     finished = _follow(

@@ -96,6 +96,13 @@ def _input_options() -> argparse.ArgumentParser:
         help="Å per pixel of the inputs (default: from the files, else unknown)",
     )
     options.add_argument(
+        "--min-box",
+        type=_whole(12),
+        default=24,
+        metavar="PX",
+        help="smallest square to look for in a montage (default: 24)",
+    )
+    options.add_argument(
         "--bottom-up",
         action="store_true",
         help="montages are counted from the bottom row, as EMAN2 draws them",

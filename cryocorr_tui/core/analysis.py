@@ -10,6 +10,7 @@ import hashlib
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +26,13 @@ import cryocorr_tui
 from cryocorr_tui.core import export
 from cryocorr_tui.core.backend import Backend, choose_backend
 from cryocorr_tui.core.errors import InputError
-from cryocorr_tui.core.files import DETECTION_FILES, RUN_FILES, atomic_path, prepare_output
+from cryocorr_tui.core.files import (
+    DETECTION_FILES,
+    RUN_FILES,
+    atomic_path,
+    check_output,
+    prepare_output,
+)
 from cryocorr_tui.core.grouping import group_classes
 from cryocorr_tui.core.inputs import Inputs, find_squares, read_sources, to_class_averages
 from cryocorr_tui.core.model import (
@@ -154,6 +161,7 @@ def analyze(
         With one sentence that says what to mend. Nothing of an earlier run is touched before the
         inputs have been read and understood.
     """
+    check_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
     timings: dict[str, float] = {}
     began = time.perf_counter()
     with _timed(timings, "reading"):
@@ -191,7 +199,7 @@ def analyze(
         export.write_run_json(
             tables[-1],
             {
-                **_provenance(sources, settings),
+                **_provenance(sources, classes, settings),
                 "device": backend.name,
                 "fingerprint": fingerprint,
                 "classes": len(classes),
@@ -228,6 +236,7 @@ def detect(
     CryocorrError
         With one sentence that says what to mend; nothing is written then.
     """
+    check_output(output, overwrite=overwrite, own=DETECTION_FILES)
     sources = yield from _take_in(inputs, replace(settings, reading="montage"))
     stack = next((source for source in sources.sources if isinstance(source, Stack)), None)
     if stack is not None:
@@ -417,8 +426,11 @@ def _fingerprint(working: WorkingSet, settings: Settings, backend: Backend) -> s
     return digest.hexdigest()
 
 
-def _provenance(sources: Inputs, settings: Settings) -> dict[str, object]:
+def _provenance(
+    sources: Inputs, classes: Sequence[ClassAverage], settings: Settings
+) -> dict[str, object]:
     """Return what a reader of ``run.json`` needs to repeat the run."""
+    images = Counter(item.source for item in classes)
     packages = ("numpy", "scipy", "numba", "opencv-python-headless", "scikit-image", "zarr")
     return {
         "version": cryocorr_tui.__version__,
@@ -431,7 +443,7 @@ def _provenance(sources: Inputs, settings: Settings) -> dict[str, object]:
                 "sha256": sources.sha256[source.source],
                 "format": source.format,
                 "pixel_size_angstrom": source.pixel_size,
-                "images": len(source.images) if isinstance(source, Stack) else None,
+                "images": images[source.source],
             }
             for source in sources.sources
         ],

@@ -22,6 +22,10 @@ from threadpoolctl import threadpool_limits
 
 from cryocorr_tui.core.errors import DeviceError
 
+# Threads of compiled code that wait for each other shall sleep: spinning takes the cores from other
+# users of the machine. libgomp reads this when it is loaded, which is later.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 __all__ = ["Backend", "choose_backend", "compiled_code", "usable_cpus"]
 
 

@@ -12,12 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryocorr_tui.core.errors import OutputError
+from cryocorr_tui.core.model import METRICS
 
 __all__ = [
     "DETECTION_FILES",
     "PARTIAL",
     "RUN_FILES",
     "atomic_path",
+    "check_output",
     "folder_lock",
     "output_error",
     "prepare_output",
@@ -33,7 +35,7 @@ RUN_FILES = (
     "classes.csv",
     "groups.csv",
     "matrix.csv",
-    "matrix_*.csv",
+    *(f"matrix_{name}.csv" for name in (*METRICS, "blend", "frc_resolution_px")),
     "pairs.csv",
     "run.json",
     "squares.csv",
@@ -161,10 +163,37 @@ def prepare_output(
         run, or cannot be written.
     """
     folder = Path(folder)
+    ours = check_output(folder, overwrite=overwrite, resume=resume, own=own)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from error
+    with folder_lock(folder):
+        if overwrite:
+            _remove(ours)
+        _try_writing(folder)
+
+
+def check_output(
+    folder: Path | str,
+    *,
+    overwrite: bool,
+    resume: bool = False,
+    own: Iterable[str] = RUN_FILES,
+) -> set[Path]:
+    """Refuse what `prepare_output` would refuse of what is there, without touching anything.
+
+    Returns
+    -------
+    set of Path
+        The files of the command that are in `folder`.
+    """
+    folder = Path(folder)
+    try:
         found = set(folder.iterdir()) - {folder / LOCK_NAME}
         ours = {path for pattern in (*own, f".*{PARTIAL}*") for path in folder.glob(pattern)}
+    except FileNotFoundError:
+        return set()
     except OSError as error:
         raise output_error(folder, error) from error
     if found and not (overwrite or resume):
@@ -177,10 +206,7 @@ def prepare_output(
             f"{folder}: holds no run of cryocorr that could be resumed; choose its folder or an"
             " empty one."
         )
-    with folder_lock(folder):
-        if overwrite:
-            _remove(ours)
-        _try_writing(folder)
+    return ours
 
 
 def _remove(paths: set[Path]) -> None:

@@ -91,7 +91,9 @@ def find_squares(inputs: Inputs, settings: Settings) -> Iterator[int]:
     for index, source in enumerate(inputs.sources):
         if isinstance(source, Montage) and settings.reading != "images":
             try:
-                detection = detect_squares(source, bottom_up=settings.bottom_up)
+                detection = detect_squares(
+                    source, bottom_up=settings.bottom_up, min_box=settings.min_box
+                )
                 inputs.detections[index] = detection
             except NoSquaresError:
                 if settings.reading == "montage":

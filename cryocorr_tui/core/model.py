@@ -285,7 +285,8 @@ class Settings:
     ``max_shift`` is in source pixels (None: the larger of 4 % of the box and 4 working pixels),
     ``pixel_size`` in Å (None: from the files), ``box`` is the working box in pixels (None: at most
     128), ``memory`` in GB (None: half of what is free), ``reading`` one of "auto", "images",
-    "montage", ``quality_weight`` ≥ 0 (0 switches the weighting off).
+    "montage", ``min_box`` the smallest square looked for in a montage (pixels), ``bottom_up``
+    counts its rows from the bottom, ``quality_weight`` ≥ 0 (0 switches the weighting off).
     """
 
     device: str = "auto"
@@ -300,3 +301,4 @@ class Settings:
     seed: int = 0
     reading: str = "auto"
     bottom_up: bool = False
+    min_box: int = 24

@@ -446,9 +446,13 @@ def _mask_pixels(diameter: MaskDiameter, frame: _Frame, box: int) -> float:
         pixels = diameter.value * (frame.box if diameter.unit == "box" else 1.0)
     least = _SMALLEST_MASK * frame.box / box
     if not least <= pixels <= frame.box:
+        step, unit = 1.0, "px"  # as they are given on the command line
+        if diameter.unit == "angstrom" and frame.pixel_size is not None:
+            step, unit = frame.pixel_size, " Å"
         raise SettingsError(
-            f"--mask-diameter of {pixels:.0f} px does not fit a box of {frame.box} px; give "
-            f"{math.ceil(least)}px to {frame.box}px."
+            f"--mask-diameter of {pixels * step:.0f}{unit} does not fit a box of "
+            f"{frame.box * step:.0f}{unit}; give {math.ceil(least * step)}{unit} to "
+            f"{math.floor(frame.box * step)}{unit}."
         )
     return float(pixels * box / frame.box)
 

@@ -18,6 +18,7 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 
 FLAT = 0.985  # share of pixels at one level from which on a square is constant
 BRIGHT_PAPER = 200.0  # grey level of the paper of plots, texts and buttons
+LEAST_PAPER = 0.3  # share of a drawing that is paper
 INSET = 0.08  # of the box: keeps borders and their blur out
 SAMPLE = 40  # boxes that are looked at closely
 
@@ -68,10 +69,13 @@ def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
     The ink of a drawing is thin or of one level; a particle is thick and shaded.
     """
     part = _inside(grey, box).astype(np.float32)
-    if not part.size or (paper := float(np.median(part))) < BRIGHT_PAPER:
-        return False
+    if min(part.shape) < 8:
+        return True
+    rim = np.ones(part.shape, bool)
+    rim[2:-2, 2:-2] = False
+    paper = float(np.median(part[rim]))
     off = np.abs(part - paper)
-    if np.mean(off <= 3) < 0.6:
+    if paper < BRIGHT_PAPER or np.mean(off <= 3) < LEAST_PAPER:
         return False
     side = max(5, min(part.shape) // 20)
     core = cv2.erode((off > 12).astype(np.uint8), np.ones((side, side), np.uint8)) > 0

@@ -29,6 +29,7 @@ MOST_BOXES = 600  # of one size that are looked at
 NEARLY = 0.1  # difference of support that decides nothing
 SIZE_STEP = 0.02  # natural logarithm: boxes of one size differ by less
 LONE_BOX = 0.4
+THROUGH = 0.65  # evidence of the lines inside a block in terms of those around it
 WIDEST_BLOCK_GUTTER = 0.12  # of the block
 MOST_UNEQUAL_SIDES = 0.04
 WIDEST_GUTTER = 1.2  # of the box; squares further apart are no neighbours
@@ -194,7 +195,7 @@ def _are_blocks(evidence: Sequence[LineEvidence], boxes: Boxes) -> bool:
             box_sides(evidence, across, slack=slack)[:, 2],
             box_sides(evidence, down, slack=slack)[:, 3],
         )
-        if np.median(through) > 0.8 * np.median(frame):
+        if np.median(through) > THROUGH * np.median(frame):
             return True
     return False
 

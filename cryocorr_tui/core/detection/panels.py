@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 WHOLE = 0.97  # share of the box that must lie in the picture
+LEAST_CUT = 3.0  # pixels by which a cut square is short; less is the blur of its borders
 EDGE = 4  # pixels: a side this near to the edge of the picture says nothing
 EVIDENT = 0.4  # a side with this evidence is seen
 FRAME_SHARE = 0.05  # of the box: an inner line within this distance ends the border
@@ -60,7 +61,7 @@ class Panel:
     @property
     def area(self) -> float:
         """Pixels in the whole boxes."""
-        return float((self.whole[:, 2:] - self.whole[:, :2]).prod(axis=1).sum())
+        return float(_area(self.whole).sum())
 
     @property
     def bounds(self) -> FloatArray:
@@ -102,10 +103,14 @@ def settle(
         return None
     cells, sides = cells[kept], sides[kept]
     boxes = _snapped(grey, boxes[kept], cells, reach=2 + factor)
-    cut = _visible_share(boxes, grey.shape) < WHOLE
+    boxes = _clipped(boxes, grey.shape)
+    side = np.array([lattice.width, lattice.height])
+    missing = side - (boxes[:, 2:] - boxes[:, :2])
+    short: Mask = (missing > np.maximum(LEAST_CUT, (1.0 - WHOLE) * side)).any(axis=1)
+    cut: Mask = short & _on_edge(boxes, grey.shape, margin=1).any(axis=1)
     if cut.all():
         return None
-    return Panel(lattice, _clipped(boxes, grey.shape), cells, _mean_side(sides), cut)
+    return Panel(lattice, boxes, cells, _mean_side(sides), cut)
 
 
 def side_evidence(
@@ -116,7 +121,7 @@ def side_evidence(
     Each side is judged in halves, and the worse half counts as much as the better, so that a
     square that a window cuts shows it.
     """
-    x0, y0, x1, y1 = (boxes / factor).T
+    x0, y0, x1, y1 = (_clipped(boxes, shape) / factor).T
     xm, ym = (x0 + x1) / 2, (y0 + y1) / 2
     quarters = [
         box_sides(evidence, np.stack(quarter, axis=1), slack=2)
@@ -128,13 +133,16 @@ def side_evidence(
     right = (top_right[:, 2] + bottom_right[:, 2]) / 2
     bottom = (bottom_left[:, 3] + bottom_right[:, 3]) / 2
     return np.where(
-        _on_edge(boxes, shape), np.float32(np.nan), np.stack([left, top, right, bottom], axis=1)
+        _on_edge(boxes, shape, margin=EDGE),
+        np.float32(np.nan),
+        np.stack([left, top, right, bottom], axis=1),
     )
 
 
-def _on_edge(boxes: Boxes, shape: tuple[int, ...]) -> Mask:
+def _on_edge(boxes: Boxes, shape: tuple[int, ...], *, margin: int) -> Mask:
+    """Return (n, 4): the side lies within `margin` pixels of the edge of the picture, or beyond."""
     height, width = shape
-    low, high = boxes[:, :2] < EDGE, boxes[:, 2:] > np.array([width, height]) - EDGE
+    low, high = boxes[:, :2] < margin, boxes[:, 2:] > np.array([width, height]) - margin
     return np.concatenate([low, high], axis=1)
 
 
@@ -171,7 +179,7 @@ class _Signs:
             blank=constant & (np.abs(level - gutter) <= 3),
             drawing=np.array([is_drawing(grey, box) for box in boxes], bool),
             framed=(evident == np.isfinite(sides).sum(axis=1)) & (evident + apart >= 3),
-            cut=_visible_share(boxes, grey.shape) < WHOLE,
+            cut=_area(_clipped(boxes, grey.shape)) < WHOLE * _area(boxes),
         )
 
 
@@ -220,11 +228,9 @@ def _contains(some: Cells, cells: Cells) -> Mask:
     return np.array([tuple(cell) in members for cell in cells.tolist()], bool)
 
 
-def _visible_share(boxes: Boxes, shape: tuple[int, ...]) -> FloatArray:
-    whole = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    seen = _clipped(boxes, shape)
-    share: FloatArray = (seen[:, 2:] - seen[:, :2]).prod(axis=1) / whole
-    return share
+def _area(boxes: Boxes) -> FloatArray:
+    area: FloatArray = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    return area
 
 
 def _clipped(boxes: Boxes, shape: tuple[int, ...]) -> Boxes:

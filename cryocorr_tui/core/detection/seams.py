@@ -8,6 +8,7 @@ with whole squares: few divisions are possible, and each is judged by all its se
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -26,6 +27,8 @@ UNEQUAL_SIDES = 0.02
 SEAM_SIGMAS = 4.0
 SEAM_LEAD = 1.3
 BANDS = 3
+SAME_SEAM = 0.7  # contrast in terms of the strongest division: some of the same seams
+FAINT_TOOTH = 0.35  # contrast of a line in terms of the true seams beside it: none of them
 BAND_SIGMAS = 2.0
 
 
@@ -41,20 +44,24 @@ def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[Boxes, Cells]:
     """
     x0, y0, x1, y1 = _filled_part(grey)
     part = grey[y0:y1, x0:x1]
-    best, division = 0.0, (0, 0)
     contrast = [
         [_seam_contrast(band) for band in np.array_split(picture, BANDS)]
         for picture in (part, np.ascontiguousarray(part.T))
     ]
+    found: list[tuple[float, int, int]] = []
     for columns, rows in _divisions(x1 - x0, y1 - y0, min_box):
-        seen = [
-            _comb_sigmas(bands, count)
+        combs = [
+            _comb(bands, count)
             for bands, count in zip(contrast, (columns, rows), strict=True)
             if count > 1
         ]
-        if min(seen) >= SEAM_SIGMAS and sum(seen) > max(best, 2 * SEAM_SIGMAS):
-            best, division = sum(seen), (columns, rows)
-    columns, rows = division
+        sigmas = [comb.sigmas for comb in combs]
+        if min(sigmas) >= SEAM_SIGMAS and sum(sigmas) > 2 * SEAM_SIGMAS:
+            found.append((float(np.mean([comb.contrast for comb in combs])), columns, rows))
+    # A coarser comb sees some of the seams, a finer one also what resampling leaves between them.
+    strongest = max((contrast for contrast, _, _ in found), default=0.0)
+    strong = [division for division in found if division[0] >= SAME_SEAM * strongest]
+    _, columns, rows = max(strong, key=lambda division: division[1], default=(0.0, 0, 0))
     column, row = np.meshgrid(np.arange(columns), np.arange(rows))
     cells = np.stack([row.ravel(), column.ravel()], axis=1).astype(np.intp)
     if not len(cells):
@@ -95,8 +102,16 @@ def _seam_contrast(part: NDArray[np.uint8]) -> FloatArray:
     return contrast
 
 
-def _comb_sigmas(bands: list[FloatArray], count: int) -> float:
-    """Return by how many standard deviations the seams of `count` squares exceed other combs.
+@dataclass(frozen=True)
+class _Comb:
+    """Contrast of equally spaced lines above that of others, also in standard deviations."""
+
+    contrast: float = 0.0
+    sigmas: float = 0.0
+
+
+def _comb(bands: list[FloatArray], count: int) -> _Comb:
+    """Judge the seams of `count` squares abreast against the same comb at other places.
 
     Seams run through the whole picture, so that they must lead in every band of it.
     """
@@ -104,7 +119,7 @@ def _comb_sigmas(bands: list[FloatArray], count: int) -> float:
     teeth = np.rint(np.arange(1, count) * pitch).astype(np.intp) - 1
     shifts = np.arange(3, int(pitch) - 3)
     if len(shifts) < 8:
-        return 0.0
+        return _Comb()
     comb = teeth + np.concatenate([[0], shifts])[:, None]
     lines = np.stack(
         [
@@ -113,21 +128,21 @@ def _comb_sigmas(bands: list[FloatArray], count: int) -> float:
         ]
     )  # (band, shift, tooth)
     each = lines[:, 0].mean(axis=0) - np.median(lines[:, 1:])
-    if any(_is_too_fine(each, count, factor) for factor in (2, 3)):
-        return 0.0
+    if any(_is_too_fine(each, count, factor) for factor in range(2, count // 2 + 1)):
+        return _Comb()
     combs = lines.mean(axis=2)
     combs -= combs[:, 1:].mean(axis=1, keepdims=True)
     if (combs[:, 0] < BAND_SIGMAS * combs[:, 1:].std(axis=1)).any():
-        return 0.0
+        return _Comb()
     here, elsewhere = combs[:, 0].mean(), combs[:, 1:].mean(axis=0)
     if here <= SEAM_LEAD * elsewhere.max():
-        return 0.0
-    return float(here / max(elsewhere.std(), 1e-9))
+        return _Comb()
+    return _Comb(float(here), float(here / max(elsewhere.std(), 1e-9)))
 
 
 def _is_too_fine(teeth: FloatArray, count: int, factor: int) -> bool:
     """Say whether every `factor`-th tooth alone is a seam."""
-    if count % factor or count == factor:
+    if count % factor:
         return False
     coarse = np.arange(1, count) % factor == 0
-    return bool(teeth[~coarse].mean() < 0.5 * teeth[coarse].mean())
+    return bool(teeth[~coarse].mean() < FAINT_TOOTH * teeth[coarse].mean())

@@ -39,6 +39,7 @@ LEAST_STRENGTH = 0.15  # in terms of height + width of the picture
 FULL_SUPPORT = 0.58  # many large squares that fill the picture
 MANY_SUPPORT = 0.66
 FEW_SUPPORT = 0.85
+MOSTLY = 0.6  # share of touching squares that are not constant
 FAINT_SUPPORT = 0.75  # below this, seams are looked for too
 
 
@@ -154,10 +155,11 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
         relative=WEAKEST_GRID,
     )
     grids = list(itertools.islice(found, MOST_GRIDS))
-    boxes = [grid.lattice.scaled(factor).boxes(grid.members) for grid in grids]
+    lattices = [grid.lattice.scaled(factor) for grid in grids]
+    boxes = [lattice.boxes(grid.members) for lattice, grid in zip(lattices, grids, strict=True)]
     panels: list[Panel] = []
     for index, grid in enumerate(grids):
-        if panels and not _fits_beside(boxes[index], panels, grey.shape):
+        if panels and not _fits_beside(lattices[index], boxes[index], panels):
             continue
         others = [
             other
@@ -200,7 +202,7 @@ def _touching_panel(
     images = np.flatnonzero(flat < FLAT)
     count = int(images[-1]) + 1 if len(images) else 0  # less the blank end of the last row
     boxes, cells = boxes[:count], cells[:count]
-    if count < 2 or not show_images(picture, grey, boxes):
+    if count < 2 or len(images) < MOSTLY * count or not show_images(picture, grey, boxes):
         return []
     support = np.nanmean(side_evidence(evidence, boxes, factor, grey.shape), axis=1)
     whole = np.zeros(count, bool)
@@ -208,11 +210,11 @@ def _touching_panel(
     return [Panel(lattice, boxes, cells, support.astype(np.float64), whole)]
 
 
-def _fits_beside(boxes: Boxes, panels: list[Panel], shape: tuple[int, ...]) -> bool:
+def _fits_beside(lattice: Lattice, boxes: Boxes, panels: list[Panel]) -> bool:
     """Say whether a further grid is of comparable squares and apart from the panels found."""
     if len(boxes) < 2:
         return False
-    size = float(np.median(boxes[:, 2] - boxes[:, 0]))
+    size = lattice.width
     if not SMALLEST_RATIO <= size / panels[0].lattice.width <= 1 / SMALLEST_RATIO:
         return False
     x0, y0 = boxes[:, :2].min(axis=0)
@@ -221,22 +223,11 @@ def _fits_beside(boxes: Boxes, panels: list[Panel], shape: tuple[int, ...]) -> b
         b = panel.bounds
         if min(x1, b[2]) - max(x0, b[0]) > 4 and min(y1, b[3]) - max(y0, b[1]) > 4:
             return False
-        # Smaller boxes inside the cells that the lattice goes on with are squares that a window
-        # cuts.
-        cells = panel.lattice.boxes(panel.lattice.cells_within(shape))
-        if size < 0.95 * panel.lattice.width and np.mean(_lie_inside(boxes, cells)) > 0.5:
+        # Smaller boxes at the same pitch are the squares that a window cuts.
+        same_pitch = abs(lattice.pitch_x - panel.lattice.pitch_x) <= 0.02 * panel.lattice.pitch_x
+        if same_pitch and size < 0.95 * panel.lattice.width:
             return False
     return True
-
-
-def _lie_inside(boxes: Boxes, cells: Boxes) -> NDArray[np.bool_]:
-    slip = 4
-    return np.array(
-        [
-            ((cells[:, :2] - slip <= box[:2]) & (box[2:] <= cells[:, 2:] + slip)).all(axis=1).any()
-            for box in boxes
-        ]
-    )
 
 
 def _is_convincing(panel: Panel, grey: Bytes, others: list[Panel]) -> bool:
