@@ -106,7 +106,7 @@ def settle(
     boxes = _clipped(boxes, grey.shape)
     side = np.array([lattice.width, lattice.height])
     missing = side - (boxes[:, 2:] - boxes[:, :2])
-    short: Mask = (missing > np.maximum(LEAST_CUT, (1.0 - WHOLE) * side)).any(axis=1)
+    short = np.any(missing > np.maximum(LEAST_CUT, (1.0 - WHOLE) * side), axis=1)
     cut: Mask = short & _on_edge(boxes, grey.shape, margin=1).any(axis=1)
     if cut.all():
         return None
