@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cryocorr_tui.core.detection import cut_out, detect_squares, grey_picture, has_grid
+from cryocorr_tui.core.detection import cut_out, detect_squares, grey_picture
 from cryocorr_tui.core.detection.lattice import Lattice
 from cryocorr_tui.core.errors import NoSquaresError
 from cryocorr_tui.core.model import Detection, Montage, Square
@@ -103,7 +103,8 @@ def test_squares_of_every_kind_of_montage_are_found(kind: str) -> None:
 def test_a_picture_without_a_grid_gives_no_squares(kind: str) -> None:
     picture = draw_negative(kind, np.random.default_rng([NEGATIVES.index(kind), 2]))
 
-    assert not has_grid(Montage("other.png", picture))
+    with pytest.raises(NoSquaresError):
+        find(picture)
 
 
 def test_no_squares_is_one_sentence_that_names_the_file_and_says_what_to_try() -> None:
@@ -112,7 +113,15 @@ def test_no_squares_is_one_sentence_that_names_the_file_and_says_what_to_try() -
 
 
 def test_a_picture_of_one_pixel_has_no_grid() -> None:
-    assert not has_grid(Montage("dot.png", np.zeros((1, 1, 3), np.uint8)))
+    with pytest.raises(NoSquaresError):
+        find(np.zeros((1, 1, 3), np.uint8))
+
+
+def test_repeated_pixels_give_the_squares_of_the_picture_that_was_zoomed() -> None:
+    picture = page(2, 3, 40, gap=2, margin=1)
+    zoomed = picture.repeat(3, axis=0).repeat(3, axis=1)
+
+    np.testing.assert_array_equal(corners(find(zoomed)), 3 * corners(find(picture)))
 
 
 def test_boxes_leave_out_the_border_line_and_hold_all_of_the_image() -> None:

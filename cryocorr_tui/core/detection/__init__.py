@@ -4,7 +4,6 @@ from cryocorr_tui.core.detection.squares import (
     cut_out,
     detect_squares,
     grey_picture,
-    has_grid,
 )
 
-__all__ = ["cut_out", "detect_squares", "grey_picture", "has_grid"]
+__all__ = ["cut_out", "detect_squares", "grey_picture"]

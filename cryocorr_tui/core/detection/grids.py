@@ -27,6 +27,7 @@ CORNERS = ((20, 0.5), (56, 0.3))
 CORNER_LIMIT = 2000
 MOST_BOXES = 600  # of one size that are looked at
 NEARLY = 0.1  # difference of support that decides nothing
+MOST_REFUSED = 40  # grids of blocks, before a picture is taken to be nothing but lines
 SIZE_STEP = 0.02  # natural logarithm: boxes of one size differ by less
 LONE_BOX = 0.4
 THROUGH = 0.65  # evidence of the lines inside a block in terms of those around it
@@ -148,10 +149,12 @@ def find_grids(
 
     Grids weaker than `least`, or than `relative` times the strongest, are left out.
     """
-    while (best := _strongest_grid(candidates, least)) is not None:
+    refused = 0
+    while refused < MOST_REFUSED and (best := _strongest_grid(candidates, least)) is not None:
         boxes = best.boxes()
         if _are_blocks(evidence, boxes):
             candidates = candidates.only(~_same(candidates.boxes, boxes))
+            refused += 1
             continue
         yield best
         least = max(least, relative * best.strength)

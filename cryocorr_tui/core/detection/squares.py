@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -24,13 +25,14 @@ from cryocorr_tui.core.detection.seams import seam_grid
 from cryocorr_tui.core.errors import NoSquaresError
 from cryocorr_tui.core.model import Detection, Montage, Square
 
-__all__ = ["cut_out", "detect_squares", "grey_picture", "has_grid"]
+__all__ = ["cut_out", "detect_squares", "grey_picture"]
 
 Bytes = NDArray[np.uint8]
 
 SEARCH_PIXELS = 2_000_000  # larger pictures are searched on a reduced copy
 SMALLEST_RATIO = 0.4  # squares of a second grid may be this much smaller than those of the first
 MOST_GRIDS = 8
+LARGEST_ZOOM = 8
 LEAST_RIVAL = 4  # boxes of a grid that keeps its place against the cells of another
 WEAKEST_GRID = 0.03  # strength in terms of the strongest grid
 LEAST_STRENGTH = 0.15  # in terms of height + width of the picture
@@ -71,7 +73,7 @@ def detect_squares(montage: Montage, *, bottom_up: bool = False, min_box: int = 
     """
     if min_box < 12:
         raise ValueError(f"min_box must be at least 12 pixels, received {min_box}")
-    panels = _find_panels(montage.picture, min_box)
+    panels = _find_zoomed_panels(montage.picture, min_box)
     if not panels:
         raise NoSquaresError(
             f"No squares found in {montage.source}; crop the picture to the grid, try a lower "
@@ -80,11 +82,6 @@ def detect_squares(montage: Montage, *, bottom_up: bool = False, min_box: int = 
     panels = _reading_order(panels)
     squares = [square for panel in panels for square in _squares_of(panel, bottom_up=bottom_up)]
     return Detection(montage.source, tuple(squares), tuple(_notes(panels)))
-
-
-def has_grid(montage: Montage) -> bool:
-    """Say whether a picture holds a grid of class averages rather than being one itself."""
-    return bool(_find_panels(montage.picture, 24))
 
 
 def grey_picture(picture: NDArray[np.generic]) -> Bytes:
@@ -139,6 +136,31 @@ def cut_out(montage: Montage, detection: Detection) -> NDArray[np.float32]:
 
 def _common_box(squares: list[Square]) -> int:
     return round(float(np.median([(s.width + s.height) / 2 for s in squares])))
+
+
+def _find_zoomed_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
+    """Find the panels of a picture, at its own pixels where it is a whole zoom of a smaller one.
+
+    Repeated pixels have edges everywhere, in which those of the squares would drown.
+    """
+    zoom = _whole_zoom(picture)
+    if zoom == 1:
+        return _find_panels(picture, min_box)
+    return [
+        replace(panel, boxes=panel.boxes * zoom, lattice=panel.lattice.scaled(zoom))
+        for panel in _find_panels(picture[::zoom, ::zoom], max(12, min_box // zoom))
+    ]
+
+
+def _whole_zoom(picture: NDArray[np.generic]) -> int:
+    """Return how many times every pixel stands side by side, in x and y alike."""
+    height, width = picture.shape[:2]
+    for zoom in range(min(LARGEST_ZOOM, height, width), 1, -1):
+        small = picture[::zoom, ::zoom]
+        repeated = small.repeat(zoom, axis=0)[:height].repeat(zoom, axis=1)[:, :width]
+        if np.array_equal(repeated, picture):
+            return zoom
+    return 1
 
 
 def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
