@@ -259,7 +259,10 @@ class Groups:
 
 @dataclass(frozen=True)
 class MetricWeights:
-    """Weights of the metrics in the blend; not negative, not all zero."""
+    """Weights of the metrics in the blend; not negative, not all zero.
+
+    The defaults are chosen from the table in docs/weights.md.
+    """
 
     ncc: float = 0.5
     ssim: float = 0.4
