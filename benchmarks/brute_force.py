@@ -19,7 +19,7 @@ from cryocorr_tui.core.model import FloatArray, MetricWeights, Pose
 from cryocorr_tui.core.polar import shift_lattice
 from cryocorr_tui.core.preprocessing import fourier_resample
 
-__all__ = ["best_blend"]
+__all__ = ["best_blends"]
 
 ROTATIONS = 128
 HILLS = 12  # poses of the highest NCC, none next to another, that the blend is taken at
@@ -27,18 +27,19 @@ REFINED = 6  # of these, how many are refined
 APART = (9.0, 1.5)  # degrees and pixels: nearer poses climb the same hill
 
 
-def best_blend(
+def best_blends(
     first: FloatArray,
     second: FloatArray,
     mask: FloatArray,
     *,
     max_shift: float,
     weights: MetricWeights,
-) -> tuple[float, Pose]:
-    """Return the best blend of a pair and its pose.
+) -> tuple[float, float]:
+    """Return the best blend of a pair at a peak of the NCC, and at any pose.
 
     The NCC is taken at every pose of the lattice (rotations × shifts × mirror states), the blend on
-    the highest hills of it, and the best of those climb the blend by a simplex (Nelder & Mead).
+    the highest hills of it. From the best of those a simplex (Nelder & Mead) climbs the NCC, as the
+    search does, and another the blend itself.
 
     Parameters
     ----------
@@ -65,8 +66,9 @@ def best_blend(
     inside = mask > 0
     reference = first[inside] - first[inside].mean()
 
-    def correlate(moved: FloatArray) -> float:
-        values = moved[inside] - moved[inside].mean()
+    def correlation(pose: Pose) -> float:
+        values = aligned(pose)[inside]
+        values = values - values.mean()
         return float(values @ reference / (np.linalg.norm(values) * np.linalg.norm(reference)))
 
     def blend(pose: Pose) -> float:
@@ -81,11 +83,13 @@ def best_blend(
             (False, True), range(ROTATIONS), shift_lattice(max_shift)
         )
     ]
-    correlation = np.array([correlate(aligned(pose)) for pose in poses])
-    hills = _apart([poses[k] for k in np.argsort(-correlation)], HILLS)
-    hills.sort(key=blend, reverse=True)
-    refined = [_climb(pose, blend, max_shift) for pose in hills[:REFINED]]
-    return max(refined, key=lambda found: found[0])
+    poses.sort(key=correlation, reverse=True)
+    hills = sorted(_apart(poses, HILLS), key=blend, reverse=True)[:REFINED]
+    of_ncc, of_blend = (
+        max(blend(_climb(pose, height, max_shift)) for pose in hills)
+        for height in (correlation, blend)
+    )
+    return of_ncc, max(of_ncc, of_blend)
 
 
 def _apart(poses: list[Pose], count: int) -> list[Pose]:
@@ -109,8 +113,8 @@ def _near(pose: Pose, other: Pose) -> bool:
     )
 
 
-def _climb(start: Pose, blend: Callable[[Pose], float], max_shift: float) -> tuple[float, Pose]:
-    """Return the highest blend near a pose, and where; shifts stay within the radius."""
+def _climb(start: Pose, height: Callable[[Pose], float], max_shift: float) -> Pose:
+    """Return the pose of the top nearest to `start`; shifts stay within the radius."""
 
     def pose_of(values: NDArray[np.float64]) -> Pose:
         rotation, dy, dx = values
@@ -120,9 +124,9 @@ def _climb(start: Pose, blend: Callable[[Pose], float], max_shift: float) -> tup
     origin = np.array([start.rotation, start.shift_y, start.shift_x])
     steps = np.array([[0, 0, 0], [1.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]])
     best = minimize(
-        lambda values: -blend(pose_of(values)),
+        lambda values: -height(pose_of(values)),
         origin,
         method="Nelder-Mead",
         options={"initial_simplex": origin + steps, "xatol": 0.01, "fatol": 1e-5},
     )
-    return float(-best.fun), pose_of(best.x)
+    return pose_of(best.x)
