@@ -102,6 +102,7 @@ def simulate(options: argparse.Namespace) -> None:
         seed=options.seed,
     )
     events = simulation.simulate(options.output, settings, overwrite=options.overwrite)
+    written: tuple[Path, ...] = ()
     with _closing(events), meter_on(talk_console()) as meter:
         for event in events:
             match event:
@@ -110,7 +111,8 @@ def simulate(options: argparse.Namespace) -> None:
                         meter.start("class averages", total)
                     meter.advance(done)
                 case simulation.SimulationFinished(files=files):
-                    _print_paths(files)
+                    written = files
+    _print_paths(written)
 
 
 def demo(options: argparse.Namespace) -> None:

@@ -53,7 +53,9 @@ def meter_on(console: Console) -> Iterator[Meter]:
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
     ) as progress:
-        yield Bars(progress)
+        bars = Bars(progress)
+        yield bars
+        bars.finish()
 
 
 class Bars:
@@ -65,7 +67,7 @@ class Bars:
 
     def start(self, stage: str, total: int) -> None:
         """Draw a new bar below."""
-        self._fill()
+        self.finish()
         self._task = self._progress.add_task(stage, total=total or None)
 
     def advance(self, done: int) -> None:
@@ -81,7 +83,7 @@ class Bars:
         """Print it as a warning above the bars."""
         self._progress.console.print(_warning(sentence))
 
-    def _fill(self) -> None:
+    def finish(self) -> None:
         """Let a bar of unknown length come to rest."""
         if self._task is not None and self._progress.tasks[self._task].total is None:
             steps = self._progress.tasks[self._task].completed or 1

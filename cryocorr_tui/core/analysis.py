@@ -62,6 +62,8 @@ __all__ = [
     "detect",
 ]
 
+SIMILAR = 0.01  # p-value of pairs whose pose at the edge of the search is worth a warning
+EDGE = 0.99  # of the largest shift
 MOST_GROUPED = 8000  # classes; linkage needs all pairs in memory at once
 MOST_NAMED = 5  # classes left out for one reason that are named in a sentence
 
@@ -188,6 +190,13 @@ def analyze(
             null, groups = _group(store, quality)
         if groups is None:
             yield Notice(f"More than {MOST_GROUPED} class averages are not grouped.")
+        else:
+            yield Notice(f"Groups: {groups.criterion}.", warning=False)
+        if reached := _at_largest_shift(store, working, null):
+            yield Notice(
+                f"{reached} similar pairs reach the largest shift that was searched, so they may "
+                "fit better beyond it; try a larger --max-shift."
+            )
         yield StageStarted("writing tables", 0)
         with _timed(timings, "writing tables"):
             tables = _write_tables(
@@ -327,6 +336,14 @@ def _quality(working: WorkingSet) -> Quality:
     return score_quality(
         working.images, mask=working.mask, contrast=bright, pixel_size=working.pixel_size
     )
+
+
+def _at_largest_shift(store: RunStore, working: WorkingSet, null: Null) -> int:
+    """Return how many pairs that hardly are unrelated have their pose at the edge of the search."""
+    row = np.repeat(np.arange(store.n), np.arange(store.n)[::-1])  # i of each pair i < j
+    length = np.hypot(store.condensed("shift_y_px"), store.condensed("shift_x_px"))
+    similar = null.p_values(store.condensed("blend")) < SIMILAR
+    return int((similar & (length / working.scale[row] > EDGE * working.max_shift)).sum())
 
 
 def _group(store: RunStore, quality: Quality) -> tuple[Null, Groups | None]:

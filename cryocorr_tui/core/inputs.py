@@ -64,7 +64,10 @@ def read_sources(paths: Sequence[Path], settings: Settings, inputs: Inputs) -> I
     InputError
         A file that cannot be read, or one that is named twice.
     """
-    named = Counter((header_path(path) or path).resolve() for path in paths)
+    # Both files of an IMAGIC pair are one input, as a wildcard names them.
+    given = {path.resolve() for path in paths}
+    paths = [path for path in paths if _first_of_pair(path) not in given - {path.resolve()}]
+    named = Counter(path.resolve() for path in paths)
     twice = next((path for path, count in named.items() if count > 1), None)
     if twice is not None:
         raise InputError(f"{twice.name} is given twice; name each input once.")
@@ -150,6 +153,10 @@ def _require_equal_squares(pictures: Sequence[Montage]) -> None:
             f"{pictures[0].source}: no grid of class averages was found, and the pictures are not "
             "squares of one size either; leave out what is no class average."
         )
+
+
+def _first_of_pair(path: Path) -> Path:
+    return (header_path(path) or path).resolve()
 
 
 def _of_stack(stack: Stack, first_id: int) -> Iterator[ClassAverage]:

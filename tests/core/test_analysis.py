@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +45,10 @@ from cryocorr_tui.core.store import RunStore
 CLASSES, PAIRS = 12, 66
 SEVERAL_TILES = Settings(memory=0.001)  # GB: tiles of 5 × 5 classes of 32 px
 MANY_TILES = Settings(memory=0.004)  # tiles of 8 × 8 classes of 40 px
+
+
+def warnings(events: Iterable[Event]) -> list[str]:
+    return [event.text for event in events if isinstance(event, Notice) and event.warning]
 
 
 @pytest.fixture(scope="session")
@@ -108,8 +112,7 @@ def test_the_events_tell_every_stage_in_order(stack: Path, tmp_path: Path) -> No
 
 
 def test_a_class_that_is_left_out_is_named_with_the_reason(stack: Path, tmp_path: Path) -> None:
-    texts = [e.text for e in analyze([stack], tmp_path / "run", Settings()) if type(e) is Notice]
-    assert texts == [
+    assert warnings(analyze([stack], tmp_path / "run", Settings())) == [
         f"Not compared, since it is constant: class 3 (image 3 of {stack}).",
         f"Not compared, since it has NaN or infinite pixels: class 7 (image 7 of {stack}).",
     ]
@@ -119,7 +122,7 @@ def test_many_classes_left_out_for_one_reason_are_one_sentence(tmp_path: Path) -
     images = particles(40)
     images[2:] = 0
     stack = write_stack(tmp_path / "s.mrcs", images, 2.5)
-    (text,) = [e.text for e in analyze([stack], tmp_path / "run", Settings()) if type(e) is Notice]
+    (text,) = warnings(analyze([stack], tmp_path / "run", Settings()))
     assert text.startswith("Not compared, since each is constant: class 2 (image 2 of ")
     assert text.endswith("33 more (see the column reason of classes.csv).")
 
@@ -130,9 +133,9 @@ def test_a_montage_tells_what_was_found_as_a_finding_and_writes_its_squares(
     montage = write_montage(tmp_path / "m.png", particles(8))
     events = list(analyze([montage], tmp_path / "run", Settings(pixel_size=3.0)))
     assert StageStarted("finding squares", 1) in events
-    (finding,) = [event for event in events if isinstance(event, Notice)]
-    assert not finding.warning
-    assert "2 × 4, 8 squares of 32 px" in finding.text
+    assert warnings(events) == []
+    findings = [event.text for event in events if isinstance(event, Notice)]
+    assert any("2 × 4, 8 squares of 32 px" in text for text in findings)
     squares = rows(tmp_path / "run" / "squares.csv")
     assert list(squares[0]) == [
         "source", "index", "x", "y", "width", "height", "confidence", "cut", "label_text",
@@ -250,10 +253,8 @@ def test_without_a_pixel_size_angstrom_columns_are_empty_and_the_user_is_warned(
     tmp_path: Path,
 ) -> None:
     stack = write_stack(tmp_path / "s.mrcs", particles(4))
-    events = list(analyze([stack], tmp_path / "run", Settings()))
-    (warning,) = [event for event in events if isinstance(event, Notice)]
-    assert warning.warning
-    assert "give --pixel-size for results in Å" in warning.text
+    (warning,) = warnings(analyze([stack], tmp_path / "run", Settings()))
+    assert "give --pixel-size for results in Å" in warning
     assert set(column(tmp_path / "run" / "classes.csv", "pixel_size_angstrom")) == {""}
     assert set(column(tmp_path / "run" / "pairs.csv", "frc_resolution_angstrom")) == {""}
     assert "" not in column(tmp_path / "run" / "pairs.csv", "frc_resolution_px")
@@ -261,8 +262,7 @@ def test_without_a_pixel_size_angstrom_columns_are_empty_and_the_user_is_warned(
 
 def test_the_pixel_size_given_by_the_user_fills_the_angstrom_columns(tmp_path: Path) -> None:
     stack = write_stack(tmp_path / "s.mrcs", particles(4))
-    events = list(analyze([stack], tmp_path / "run", Settings(pixel_size=2.0)))
-    assert not any(isinstance(event, Notice) for event in events)
+    assert warnings(analyze([stack], tmp_path / "run", Settings(pixel_size=2.0))) == []
     for row in rows(tmp_path / "run" / "pairs.csv"):
         in_pixels = float(row["frc_resolution_px"])
         assert float(row["frc_resolution_angstrom"]) == pytest.approx(2 * in_pixels, rel=1e-6)
@@ -564,3 +564,12 @@ def test_more_classes_than_can_be_grouped_are_still_compared(
     assert not (tmp_path / "groups.csv").exists()
     assert set(column(tmp_path / "classes.csv", "group")) == {""}
     assert (tmp_path / "pairs.csv").read_bytes() == (finished / "pairs.csv").read_bytes()
+
+
+@pytest.mark.parametrize(("moved", "warned"), [(6, True), (1, False)])
+def test_poses_at_the_largest_shift_are_told(tmp_path: Path, moved: int, warned: bool) -> None:
+    images = particles(8, 40)
+    both = np.concatenate([images, np.roll(images, moved, axis=2)])
+    stack = write_stack(tmp_path / "s.mrcs", both, 3.0)
+    told = warnings(analyze([stack], tmp_path / "run", Settings(max_shift=4.0)))
+    assert any("--max-shift" in text for text in told) is warned

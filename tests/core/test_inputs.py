@@ -15,8 +15,9 @@ from cryocorr_tui.core.model import ClassAverage, Detection, Montage, Settings, 
 def taken(*paths: Path, **options: object) -> Inputs:
     settings = Settings(**options)
     inputs = Inputs()
-    assert list(read_sources(paths, settings, inputs)) == list(range(1, len(paths) + 1))
-    assert list(find_squares(inputs, settings)) == list(range(1, len(paths) + 1))
+    done = list(read_sources(paths, settings, inputs))
+    assert done == list(range(1, len(inputs.sources) + 1))
+    assert list(find_squares(inputs, settings)) == done
     return inputs
 
 
@@ -52,8 +53,8 @@ def test_a_file_given_twice_is_refused_by_whatever_name(
 
 def test_the_two_halves_of_an_imagic_pair_are_one_input(shared_data: Path) -> None:
     header = shared_data / "stacks" / "imagic" / "avg.hed"
-    with pytest.raises(InputError, match="given twice"):
-        taken(header, header.with_suffix(".img"))
+    pair = taken(header, header.with_suffix(".img"))
+    assert [item.source for item in pair.sources] == [str(header)]
 
 
 def test_files_of_one_name_in_two_folders_are_two_sources(tmp_path: Path) -> None:
@@ -186,3 +187,8 @@ def test_class_averages_carry_no_view_that_can_be_written(tmp_path: Path) -> Non
     stack = write_stack(tmp_path / "s.mrcs", particles(2))
     classes: tuple[ClassAverage, ...] = to_class_averages(taken(stack, montage))
     assert not any(item.image.flags.writeable for item in classes)
+
+
+def test_the_working_folder_itself_is_refused_as_a_folder() -> None:
+    with pytest.raises(InputError, match="this is a folder; give the files in it"):
+        taken(Path())

@@ -147,7 +147,10 @@ class Content:
         if given is not None:
             return given, ()
         if header is None or header == 0:
-            return None, ("no pixel size is told; give --pixel-size for results in Å.",)
+            return None, (
+                "no pixel size is told, so the run goes on in pixels; give --pixel-size for results"
+                " in Å.",
+            )
         if 0.05 <= header <= 100 and not math.isclose(header, 1.0, rel_tol=1e-6):
             # Headers are float32: 302.08 Å over 256 pixels is meant as 1.18, not 1.1799999.
             return float(f"{header:.6g}"), ()

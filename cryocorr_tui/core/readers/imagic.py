@@ -96,4 +96,6 @@ def _order(head: bytes) -> str | None:
 
 
 def _beside(path: Path, suffix: str) -> Path:
+    if not path.name:  # "." and "/" have none to put a suffix on
+        return path
     return path.with_suffix(suffix.upper() if path.suffix.isupper() else suffix)
