@@ -8,7 +8,7 @@ from benchmarks.__main__ import BENCHMARKS, benchmark
 from benchmarks.measuring import Options
 
 # Even the least of these draws dozens of pictures; what they measure has tests of its own.
-SLOW = {"detection", "quality"}
+SLOW = {"detection", "quality", "reference"}
 
 
 @pytest.mark.parametrize("name", sorted(BENCHMARKS.keys() - SLOW))

@@ -46,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return USAGE
+    given = getattr(arguments, "reference", None) is not None
+    if (getattr(arguments, "mode", "auto") == "reference") != given:
+        parser.error("--mode reference and --reference go together")
     with _stopped_by_signals():
         try:
             from cryocorr_tui.cli.commands import COMMANDS

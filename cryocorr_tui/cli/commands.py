@@ -32,6 +32,7 @@ def detect(options: argparse.Namespace) -> None:
         bottom_up=options.bottom_up,
         min_box=options.min_box,
         seed=options.seed,
+        reference=options.reference,
     )
     finished = _follow(
         analysis.detect(options.inputs, options.output, settings, overwrite=options.overwrite)

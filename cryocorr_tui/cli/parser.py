@@ -43,9 +43,14 @@ def build_parser() -> argparse.ArgumentParser:
     _add_output(detect)
     detect.add_argument(
         "--mode",
-        choices=("auto",),
+        choices=("auto", "reference"),
         default="auto",
-        help="how squares are found: auto takes every square of every grid (default: auto)",
+        help="auto takes every square of every grid, reference hunts one view (default: auto)",
+    )
+    detect.add_argument(
+        "--reference",
+        metavar="FILE:X,Y,W,H",
+        help="the view to hunt: a part of a picture, or FILE#INDEX, an image of a stack",
     )
 
     analyze = add(

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from cryocorr_tui.core.backend import choose_backend
 from cryocorr_tui.core.detection import cut_out, detect_squares
 from cryocorr_tui.core.errors import InputError, NoSquaresError
 from cryocorr_tui.core.model import (
@@ -24,6 +25,7 @@ from cryocorr_tui.core.model import (
 )
 from cryocorr_tui.core.readers import read
 from cryocorr_tui.core.readers.imagic import header_path
+from cryocorr_tui.core.reference import hunt, load_reference, parse_reference
 
 __all__ = ["Inputs", "find_squares", "read_sources", "to_class_averages"]
 
@@ -90,6 +92,9 @@ def find_squares(inputs: Inputs, settings: Settings) -> Iterator[int]:
     NoSquaresError
         A picture without a grid that cannot be a class average either.
     """
+    if settings.reference is not None:
+        yield from _hunt_reference(inputs, settings, settings.reference)
+        return
     alone: list[Montage] = []
     for index, source in enumerate(inputs.sources):
         if isinstance(source, Montage) and settings.reading != "images":
@@ -104,6 +109,21 @@ def find_squares(inputs: Inputs, settings: Settings) -> Iterator[int]:
                 alone.append(source)
         yield index + 1
     _require_equal_squares(alone)
+
+
+def _hunt_reference(inputs: Inputs, settings: Settings, text: str) -> Iterator[int]:
+    reference = load_reference(parse_reference(text), bottom_up=settings.bottom_up)
+    backend, _ = choose_backend(settings.device)
+    for index, source in enumerate(inputs.sources):
+        if isinstance(source, Montage):
+            found = hunt(source, reference, mirror=settings.mirror, backend=backend)
+            inputs.detections[index] = found.detection()
+        yield index + 1
+    if not any(detection.squares for detection in inputs.detections.values()):
+        raise NoSquaresError(
+            f"{text}: this view was found in none of the pictures; choose another reference, or "
+            "leave --mode reference out."
+        )
 
 
 def to_class_averages(inputs: Inputs) -> tuple[ClassAverage, ...]:

@@ -289,7 +289,8 @@ class Settings:
     ``pixel_size`` in Å (None: from the files), ``box`` is the working box in pixels (None: at most
     128), ``memory`` in GB (None: half of what is free), ``reading`` one of "auto", "images",
     "montage", ``min_box`` the smallest square looked for in a montage (pixels), ``bottom_up``
-    counts its rows from the bottom, ``quality_weight`` ≥ 0 (0 switches the weighting off).
+    counts its rows from the bottom, ``reference`` names one view to hunt instead of
+    all squares, ``quality_weight`` ≥ 0 (0 switches the weighting off).
     """
 
     device: str = "auto"
@@ -305,3 +306,4 @@ class Settings:
     reading: str = "auto"
     bottom_up: bool = False
     min_box: int = 24
+    reference: str | None = None

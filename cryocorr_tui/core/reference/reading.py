@@ -1,0 +1,213 @@
+"""The view to hunt for: which one the user named, and its pixels."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.detection import detect_squares
+from cryocorr_tui.core.errors import InputError, SettingsError
+from cryocorr_tui.core.model import FloatArray, Montage, frozen_array
+from cryocorr_tui.core.preprocessing import disc_mask
+from cryocorr_tui.core.readers import read
+
+__all__ = [
+    "Reference",
+    "ReferenceSpec",
+    "grey_without_overlays",
+    "load_reference",
+    "parse_reference",
+]
+
+SMALLEST_BOX = 16  # pixels; less does not tell one view from another
+DISC = 0.9  # diameter of the disc as a part of the box
+
+_COLOURED = 0.125  # part of the grey range between the channels of a pixel that is not grey
+_FEW = 0.2  # part of a picture; where more has colour, the class averages are drawn in colour
+_STROKE = 31  # pixels: side of the window that fills what was printed
+
+_NUMBER = r"\s*(\d+(?:\.\d*)?)\s*"
+_BOX = re.compile(rf"(.+):{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}", re.DOTALL)
+_INDEX = re.compile(r"(.+)#(\d+)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class ReferenceSpec:
+    """Which view is the reference: a box in a picture, or an image by its index.
+
+    Exactly one of `box` (x, y, width, height in pixels, y down) and `index` (0-based: image of a
+    stack, or square of a montage in reading order) is not None.
+    """
+
+    path: Path
+    box: tuple[float, float, float, float] | None = None
+    index: int | None = None
+
+    def __str__(self) -> str:
+        """Return it as the user writes it."""
+        if self.box is None:
+            return f"{self.path}#{self.index}"
+        return f"{self.path}:{','.join(f'{value:g}' for value in self.box)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """One particle view.
+
+    Attributes
+    ----------
+    name : str
+        Where it is from, as the user named it.
+    image : (box, box) float32
+        Its centre is the pixel ``box // 2``.
+    """
+
+    name: str
+    image: FloatArray
+
+    @property
+    def box(self) -> int:
+        """Side of the image in pixels."""
+        return int(self.image.shape[-1])
+
+    @property
+    def diameter(self) -> float:
+        """Diameter in pixels of the disc in which the view is compared."""
+        return DISC * self.box
+
+    @property
+    def mask(self) -> FloatArray:
+        """That disc, (box, box) float32: 1 inside and 0 outside."""
+        return disc_mask(self.box, self.diameter)
+
+
+def parse_reference(text: str) -> ReferenceSpec:
+    """Read what the user wrote: ``FILE:X,Y,W,H`` or ``FILE#INDEX``.
+
+    The last ``:`` or ``#`` counts, so that file names may hold both.
+
+    Raises
+    ------
+    SettingsError
+        If it is neither.
+    """
+    found = _BOX.fullmatch(text)
+    if found is not None:
+        x, y, width, height = (float(number) for number in found.groups()[1:])
+        return ReferenceSpec(Path(found[1]), box=(x, y, width, height))
+    found = _INDEX.fullmatch(text)
+    if found is not None:
+        return ReferenceSpec(Path(found[1]), index=int(found[2]))
+    raise SettingsError(
+        f"The reference {text!r} is not understood; give FILE:X,Y,W,H (pixels from the top left "
+        "corner) or FILE#INDEX (counted from 0)."
+    )
+
+
+def load_reference(spec: ReferenceSpec, *, bottom_up: bool = False) -> Reference:
+    """Read one particle view.
+
+    A box or an image that is not square gives its largest centred square.
+
+    Parameters
+    ----------
+    spec : ReferenceSpec
+    bottom_up : bool
+        The squares of a montage count from the bottom row, as in `detect_squares`.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, an index or a box that is not in it, a view smaller than
+        `SMALLEST_BOX`, pixels that are no numbers, or no contrast.
+    NoSquaresError
+        An index into a picture without a grid.
+    """
+    source = read(spec.path)
+    place = spec.box
+    if isinstance(source, Montage):
+        picture = grey_without_overlays(source)
+        if spec.index is not None:
+            squares = detect_squares(source, bottom_up=bottom_up).squares
+            _require_index(spec, len(squares), "squares")
+            square = squares[spec.index]
+            place = (square.x, square.y, square.width, square.height)
+    else:
+        if spec.index is None and len(source.images) > 1:
+            raise InputError(
+                f"{spec.path} holds {len(source.images)} images; choose one of them with "
+                f"{spec.path}#INDEX."
+            )
+        _require_index(spec, len(source.images), "images")
+        picture = source.images[spec.index or 0]
+    return _usable(str(spec), picture if place is None else _cut(spec, picture, place))
+
+
+def grey_without_overlays(montage: Montage) -> FloatArray:
+    """Return the luminance of a picture, (height, width) float32, what was printed on it filled.
+
+    Class averages are grey: pixels that have colour are text, scale bars or selection boxes, and
+    take the mean of the grey ones around them. Where much of the picture has colour it is left as
+    it is. Pixels that are no numbers take the median.
+    """
+    picture = montage.picture.astype(np.float32)
+    finite = np.isfinite(picture)
+    if not finite.all():
+        picture = np.where(finite, picture, np.median(picture[finite]) if finite.any() else 0)
+    if picture.ndim == 2:
+        return picture
+    grey: FloatArray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    coloured = np.ptp(picture, axis=2) > _COLOURED * np.ptp(picture)
+    if not 0 < coloured.mean() < _FEW:
+        return grey
+    # Letters have soft rims, and JPEG spreads their colour.
+    coloured = cv2.dilate(coloured.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    window = (_STROKE, _STROKE)
+    weight = cv2.blur((~coloured).astype(np.float32), window)
+    around = cv2.blur(np.where(coloured, np.float32(0), grey), window)
+    fill = np.where(weight > 1e-3, around / np.maximum(weight, 1e-3), np.median(grey))
+    return np.where(coloured, fill, grey).astype(np.float32)
+
+
+def _require_index(spec: ReferenceSpec, count: int, what: str) -> None:
+    if spec.index is not None and spec.index >= count:
+        raise InputError(
+            f"{spec.path} has no number {spec.index}: it holds {count} {what}, counted from 0."
+        )
+
+
+def _cut(
+    spec: ReferenceSpec, picture: NDArray[Any], place: tuple[float, float, float, float]
+) -> NDArray[Any]:
+    x, y, width, height = (round(value) for value in place)
+    rows, columns = picture.shape
+    if x + width > columns or y + height > rows:
+        raise InputError(
+            f"The reference {spec} leaves the picture, which is {columns}×{rows} pixels; choose a "
+            "box inside it."
+        )
+    return picture[y : y + height, x : x + width]
+
+
+def _usable(name: str, image: NDArray[Any]) -> Reference:
+    height, width = image.shape
+    box = min(height, width)
+    if box < SMALLEST_BOX:
+        raise InputError(
+            f"The reference {name} is {width}×{height} pixels; choose a view of at least "
+            f"{SMALLEST_BOX}×{SMALLEST_BOX}."
+        )
+    top, left = (height - box) // 2, (width - box) // 2
+    reference = Reference(name, frozen_array(image[top : top + box, left : left + box]))
+    inside = reference.image[reference.mask > 0]
+    if not np.isfinite(inside).all():
+        raise InputError(f"The reference {name} has pixels that are no numbers; choose another.")
+    if inside.std() <= 1e-5 * np.abs(inside).max():
+        raise InputError(f"The reference {name} has no contrast; choose a view of a particle.")
+    return reference
