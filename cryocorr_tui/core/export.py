@@ -20,7 +20,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.files import atomic_path
-from cryocorr_tui.core.model import PAIR_FIELDS, ClassAverage, Detection, Groups, Quality
+from cryocorr_tui.core.model import (
+    PAIR_FIELDS,
+    ClassAverage,
+    Detection,
+    FloatArray,
+    Groups,
+    Quality,
+)
 from cryocorr_tui.core.scoring import pair_reason, pair_score, pair_weight
 from cryocorr_tui.core.store import SYMMETRIC_FIELDS, RunStore
 
@@ -40,7 +47,6 @@ ALL_PAIRS_LIMIT = 3000
 # Pairs held in memory at once while a table is written: about 100 MB.
 PAIRS_AT_ONCE = 500_000
 
-FloatArray = NDArray[np.float32]
 Numbers = Sequence[float | None] | NDArray[np.number | np.bool_]
 
 

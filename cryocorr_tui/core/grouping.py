@@ -21,12 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage, optimal_leaf_ordering
 
-from cryocorr_tui.core.model import Groups, frozen_array
+from cryocorr_tui.core.model import FloatArray, Groups, frozen_array
 from cryocorr_tui.core.significance import Null, fit_null
 
 __all__ = ["LARGEST_ORDERED", "group_classes"]
 
-FloatArray = NDArray[np.float32]
 
 # Optimal leaf ordering takes seconds here, and grows with the third power of the classes.
 LARGEST_ORDERED = 1500

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+
+from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["pair_reason", "pair_score", "pair_weight"]
-
-FloatArray = NDArray[np.float32]
 
 
 def pair_weight(qi: FloatArray, qj: FloatArray, quality_weight: float) -> FloatArray:

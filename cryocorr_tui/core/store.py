@@ -31,7 +31,7 @@ from zarr.storage import LocalStore
 
 from cryocorr_tui.core.errors import OutputError
 from cryocorr_tui.core.files import PARTIAL, folder_lock, output_error
-from cryocorr_tui.core.model import PAIR_FIELDS
+from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray
 
 __all__ = ["STORE_NAME", "SYMMETRIC_FIELDS", "RunStore", "Tile"]
 
@@ -40,8 +40,6 @@ ARRAY_NAME = "pairs"
 
 # Fields for which (j, i) has the value of (i, j); a pose has an inverse instead.
 SYMMETRIC_FIELDS = ("blend", "ncc", "ssim", "nmi", "frc_resolution_px")
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
