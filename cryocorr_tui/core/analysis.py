@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 import mrcfile
 import numpy as np
+from numpy.typing import NDArray
 
 import cryocorr_tui
 from cryocorr_tui.core import export
@@ -192,7 +193,8 @@ def analyze(
             yield Notice(f"More than {MOST_GROUPED} class averages are not grouped.")
         else:
             yield Notice(f"Groups: {groups.criterion}.", warning=False)
-        if reached := _at_largest_shift(store, working, null):
+        p_values = null.p_values(store.condensed("blend"))
+        if reached := _at_largest_shift(store, working, p_values):
             yield Notice(
                 f"{reached} similar pairs reach the largest shift that was searched, so they may "
                 "fit better beyond it; try a larger --max-shift."
@@ -200,7 +202,7 @@ def analyze(
         yield StageStarted("writing tables", 0)
         with _timed(timings, "writing tables"):
             tables = _write_tables(
-                store, sources, classes, working, quality, groups, null, settings,
+                store, sources, classes, working, quality, groups, p_values, settings,
                 matrices=matrices, min_score=min_score,
             )  # fmt: skip
         timings["all"] = time.perf_counter() - began
@@ -338,12 +340,13 @@ def _quality(working: WorkingSet) -> Quality:
     )
 
 
-def _at_largest_shift(store: RunStore, working: WorkingSet, null: Null) -> int:
+def _at_largest_shift(store: RunStore, working: WorkingSet, p_values: NDArray[np.float64]) -> int:
     """Return how many pairs that hardly are unrelated have their pose at the edge of the search."""
     row = np.repeat(np.arange(store.n), np.arange(store.n)[::-1])  # i of each pair i < j
     length = np.hypot(store.condensed("shift_y_px"), store.condensed("shift_x_px"))
-    similar = null.p_values(store.condensed("blend")) < SIMILAR
-    return int((similar & (length / working.scale[row] > EDGE * working.max_shift)).sum())
+    return int(
+        ((p_values < SIMILAR) & (length / working.scale[row] > EDGE * working.max_shift)).sum()
+    )
 
 
 def _group(store: RunStore, quality: Quality) -> tuple[Null, Groups | None]:
@@ -361,7 +364,7 @@ def _write_tables(
     working: WorkingSet,
     quality: Quality,
     groups: Groups | None,
-    null: Null,
+    p_values: NDArray[np.float64],
     settings: Settings,
     *,
     matrices: Sequence[str],
@@ -369,7 +372,6 @@ def _write_tables(
 ) -> list[Path]:
     folder = store.folder
     reasons = {k: reason for k, reason in enumerate(working.reasons) if reason}
-    p_values = null.p_values(store.condensed("blend"))
     tables = [folder / "classes.csv"]
     contrast = ["bright" if sign > 0 else "dark" for sign in working.contrast]
     export.write_classes(
