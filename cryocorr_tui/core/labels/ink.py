@@ -1,0 +1,139 @@
+"""Ink: how much of a pixel is overlay, told by its colour or by white or black strokes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.model import FloatArray
+
+__all__ = ["chroma_of", "colour_ink", "coloured", "colours_of", "stroke_ink"]
+
+Bytes = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+STRONG = 36  # of 255: a colour that no grey picture shows, JPEG artefacts included
+WEAK = 14  # beside a strong one: the soft rim of a letter
+RIM = 2  # pixels that the soft rim may be wide
+MOST_COLOURED = 0.3  # of all pixels; above, the picture itself is drawn in colour
+NEIGHBOUR_HUES = 25.0  # degrees within which two hues are one colour
+OTHER_HUE = 35.0  # degrees from which on a pixel is not of a colour
+AROUND = 9  # pixels, side of the window that tells the grey under the ink
+LEAST_SHARE = 0.03  # of the coloured pixels, for a colour of its own
+SAMPLES = 40_000
+
+
+def chroma_of(rgb: Bytes) -> Bytes:
+    """Return (h, w) uint8: largest less smallest of red, green and blue, 0 for grey."""
+    red, green, blue = cv2.split(rgb)
+    largest = cv2.max(cv2.max(red, green), blue)
+    smallest = cv2.min(cv2.min(red, green), blue)
+    return np.asarray(cv2.subtract(largest, smallest))
+
+
+def coloured(chroma: Bytes) -> Mask:
+    """Return (h, w) bool: pixels of clear colour with their soft rim."""
+    strong = (chroma > STRONG).astype(np.uint8)
+    near = cv2.dilate(strong, np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8))
+    return np.asarray((near > 0) & (chroma > WEAK))
+
+
+def colours_of(squares: Sequence[Bytes]) -> list[NDArray[np.float32]]:
+    """Find the few colours that overlays are drawn in.
+
+    Parameters
+    ----------
+    squares : sequence of (h, w, 3) uint8
+
+    Returns
+    -------
+    list of (3,) float32
+        Red, green and blue of each at full ink, 0…255; empty for grey pictures and for pictures
+        that are drawn in colours themselves.
+    """
+    found, pixels = [], 0
+    for rgb in squares:
+        pixels += rgb.shape[0] * rgb.shape[1]
+        found.append(rgb[chroma_of(rgb) > STRONG])
+    strong = np.concatenate(found) if found else np.empty((0, 3), np.uint8)
+    if not 0 < len(strong) < MOST_COLOURED * pixels:
+        return []
+    strong = strong[:: max(1, len(strong) // SAMPLES)]
+    hue, strength = _hue(strong)
+    left = np.ones(len(strong), bool)
+    colours: list[NDArray[np.float32]] = []
+    while left.sum() > LEAST_SHARE * len(strong):
+        votes = np.histogram(hue[left] % 360, bins=36, range=(0, 360), weights=strength[left])[0]
+        peak = 10.0 * int(np.argmax(votes)) + 5.0
+        own = left & (_apart(hue, peak) <= NEIGHBOUR_HUES)
+        full = own & (strength >= np.percentile(strength[own], 85))
+        colours.append(np.median(strong[full], axis=0).astype(np.float32))
+        left &= ~own
+    return colours
+
+
+def colour_ink(rgb: Bytes, grey: Bytes, colour: NDArray[np.float32]) -> FloatArray:
+    """Return how much of each pixel is ink of a colour.
+
+    Each coloured pixel is taken for a mixture of the colour and of the grey that lies around the
+    coloured ones: JPEG keeps colours at half the resolution, but light and dark at the full one.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) uint8
+    grey : (h, w) uint8
+        The luminance of `rgb`.
+    colour : (3,) float32
+        Red, green and blue at full ink.
+
+    Returns
+    -------
+    (h, w) float32
+        0…1; 0 on pixels that are grey or of another hue.
+    """
+    own = cv2.dilate(coloured(chroma_of(rgb)).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    ink = np.zeros(grey.shape, np.float32)
+    if not own.any():
+        return ink
+    left = (~own).astype(np.float32)
+    weight = cv2.blur(left, (AROUND, AROUND))[own]
+    ground = cv2.blur(grey * left, (AROUND, AROUND))[own] / np.maximum(weight, 1e-6)
+    ground = np.where(weight > 1e-3, ground, np.median(grey))[:, None]
+    pixels = rgb[own].astype(np.float32)
+    towards = colour - ground
+    ink[own] = ((pixels - ground) * towards).sum(axis=1) / (towards**2).sum(axis=1)
+    hue, strength = _hue(pixels)
+    other = (strength > STRONG) & (_apart(hue, float(_hue(colour)[0])) > OTHER_HUE)
+    ink[own] = np.where(other, 0, ink[own])
+    return np.clip(ink, 0, 1)
+
+
+def stroke_ink(grey: Bytes, *, widest: int) -> FloatArray:
+    """Return (h, w) float32 in 0…1: how much of each pixel is a thin white stroke.
+
+    Parameters
+    ----------
+    grey : (h, w) uint8
+        Inverted to find black strokes.
+    widest : int
+        Pixels that a stroke may be wide.
+    """
+    element = np.ones((2 * widest + 1, 2 * widest + 1), np.uint8)
+    ground = cv2.morphologyEx(grey, cv2.MORPH_OPEN, element)
+    room = (255 - ground).astype(np.float32)
+    return np.asarray((grey.astype(np.float32) - ground) / np.maximum(room, 40))
+
+
+def _hue(rgb: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:
+    """Return the hue in degrees and the strength, 0…255, of colours (…, 3)."""
+    red, green, blue = (rgb[..., k].astype(np.float32) for k in range(3))
+    x, y = red - (green + blue) / 2, np.sqrt(np.float32(0.75)) * (green - blue)
+    return np.degrees(np.arctan2(y, x)), np.hypot(x, y)
+
+
+def _apart(hue: FloatArray, other: float) -> FloatArray:
+    """Return the angle between hues, 0…180 degrees."""
+    return np.asarray(np.abs((hue - other + 180) % 360 - 180))

@@ -1,0 +1,168 @@
+"""What printed lines say: particles, resolution, index; empty unless every glyph is sure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryocorr_tui.core.labels.reading import Glyph
+
+__all__ = ["Meaning", "counting", "meanings"]
+
+MOST_RESIDUE = 0.2  # share of a digit that may be left unexplained
+POINT_RESIDUE = 0.3  # the same for points, of which little is left to correlate
+LEAST_RIVALRY = 1.25  # of a perfect glyph, and the worse the fit, the clearer the choice must be:
+MORE_RIVALRY = 2.5  # so much more per unit of residue
+MOST_DOUBT = 2.0  # for a letter that stands among digits
+ALIKE = 0.7  # difflib's ratio, from which on letters are taken for a known word
+COUNTING = 0.6  # of the lone numbers must count the squares to be taken for indices
+
+_PARTICLES = ("ptcls", "ptcl", "particles", "particle", "parts")
+_ANGSTROM = ("A", "Å")
+_UNITS = (*_PARTICLES, "ess", "px", "%")
+_NAMES = ("class", "#", "no")
+_COUNT = re.compile(r"\d+|\d{1,3}(?:,\d{3})+")
+_DECIMAL = re.compile(r"\d+(?:\.\d+)?")
+_DIGIT_LIKE = re.compile(r"(?<![a-km-np-zA-Z])[lo](?![a-km-np-zA-Z])")
+_TOKEN = re.compile(r"[\d.,]+|[^\d.,]+")
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What one line says.
+
+    Attributes
+    ----------
+    text : str
+        The line, spelt as it should be; empty where it could not be read.
+    particles, resolution : float or None
+        Count, Å.
+    index : int or None
+        The number that is called the class's.
+    lone : int or None
+        A number that stands alone.
+    """
+
+    text: str = ""
+    particles: float | None = None
+    resolution: float | None = None
+    index: int | None = None
+    lone: int | None = None
+
+    @property
+    def decimals(self) -> int:
+        """How many digits stand behind the point in the text."""
+        return max((len(part) for part in re.findall(r"\.(\d+)", self.text)), default=0)
+
+
+def meanings(lines: Sequence[tuple[Glyph, ...]]) -> list[Meaning]:
+    """Return what the lines of one place say.
+
+    A resolution without decimals, or with another number of them than most at its place, is left
+    out: a point that was overlooked would make it ten times as large.
+    """
+    found = [_meaning(line) for line in lines]
+    usual = Counter(each.decimals for each in found if each.resolution is not None)
+    return [
+        Meaning()
+        if each.resolution is not None and each.decimals != usual.most_common(1)[0][0]
+        else each
+        for each in found
+    ]
+
+
+def counting(numbers: Sequence[int | None], right: Sequence[int | None]) -> list[int | None]:
+    """Return the numbers that count the squares from left to right, None instead of the others.
+
+    Parameters
+    ----------
+    numbers : sequence of int or None
+        The lone number printed on each square.
+    right : sequence of int or None
+        The square to the right of each square.
+    """
+    counts = [False] * len(numbers)
+    for here, there in enumerate(right):
+        if there is None:
+            continue
+        left_number, right_number = numbers[here], numbers[there]
+        if left_number is not None and right_number == left_number + 1:
+            counts[here] = counts[there] = True
+    printed = sum(number is not None for number in numbers)
+    if sum(counts) < COUNTING * printed:
+        return [None] * len(numbers)
+    return [number if own else None for number, own in zip(numbers, counts, strict=True)]
+
+
+def _meaning(line: tuple[Glyph, ...]) -> Meaning:
+    tokens = _tokens(line)
+    if len(tokens) == 1 and _COUNT.fullmatch(tokens[0]):
+        return Meaning(text=tokens[0], lone=int(tokens[0].replace(",", "")))
+    particles = resolution = index = None
+    words = []
+    while tokens:
+        first, second = tokens[0], tokens[1] if len(tokens) > 1 else ""
+        tokens = tokens[2:]
+        if second in _PARTICLES and _COUNT.fullmatch(first):
+            particles = float(first.replace(",", ""))
+        elif second in _ANGSTROM and "." in first and _DECIMAL.fullmatch(first):
+            resolution = float(first)
+        elif first in _NAMES and _COUNT.fullmatch(second):
+            index = int(second)
+        elif not (second in _UNITS and _DECIMAL.fullmatch(first)):
+            return Meaning()
+        words.append(f"{first}{second}" if "#" in first or "%" in second else f"{first} {second}")
+    return Meaning(" ".join(words), particles, resolution, index)
+
+
+def _tokens(line: tuple[Glyph, ...]) -> list[str]:
+    """Return numbers and known words in turn; none where a glyph is not sure or a word unknown."""
+    tokens: list[str] = []
+    at = 0
+    for token in _TOKEN.findall(_spelt(line)):
+        glyphs = line[at : at + len(token)]
+        at += len(token)
+        if _DECIMAL.fullmatch(token) or _COUNT.fullmatch(token):
+            if not all(_is_sure(glyph) for glyph in glyphs):
+                return []
+            tokens.append(token)
+        elif token in _ANGSTROM or token == "%":
+            tokens.append(token)
+        else:
+            word = _word(token.lower())
+            if not word:
+                return []
+            tokens.append(word)
+    return tokens
+
+
+def _word(letters: str) -> str:
+    """Return the known word that letters are, nearly; empty where they are none.
+
+    A letter too many, or another one at either end, may be a digit of the number beside the word.
+    """
+    for known in difflib.get_close_matches(letters, (*_UNITS, *_NAMES), n=1, cutoff=ALIKE):
+        ends_agree = known[0] == letters[0] and known[-1] == letters[-1]
+        if ends_agree and len(letters) <= len(known):
+            return known
+    return ""
+
+
+def _is_sure(glyph: Glyph) -> bool:
+    enough = LEAST_RIVALRY + MORE_RIVALRY * glyph.residue
+    most = MOST_RESIDUE if glyph.digit.isdigit() else POINT_RESIDUE
+    return glyph.residue <= most and glyph.rivalry >= enough
+
+
+def _spelt(line: tuple[Glyph, ...]) -> str:
+    """Return the characters of a line, an l or o among digits as the digit that it looks like."""
+    spelt = "".join(glyph.character for glyph in line)
+    wrong = [
+        match.start()
+        for match in _DIGIT_LIKE.finditer(spelt)
+        if line[match.start()].doubt <= MOST_DOUBT
+    ]
+    return "".join(line[k].digit if k in wrong else spelt[k] for k in range(len(spelt)))

@@ -1,0 +1,180 @@
+"""Straight things drawn on squares: scale bars with their captions, plates under text, frames."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.model import FloatArray
+
+__all__ = ["find_bars", "find_plate", "has_frame"]
+
+Bytes = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+LEAST_LENGTH = 0.1  # of the side of the square; at least 13 pixels
+LONGEST = 0.9  # of the side; longer is a border line
+LEAST_RATIO = 4.0  # length of a bar in terms of its thickness
+CONSTANT = 10.0  # grey levels that a bar may vary by
+STEP = 50.0  # grey levels between a bar and what lies beside it
+ALONG = 0.75  # of a bar, at least, this is so: its caption may come near
+CAPTION = 0.16  # of the side: how far from its bar a caption is looked for
+FLAT = 3.0  # grey levels that half of a plate varies by between the letters
+APART = 15.0  # grey levels between a plate and the picture around it
+SHADOW = 3  # pixels around a plate that its soft rim or shadow may take
+FULL = 0.85  # share of its own box that a plate covers
+SIDE = 0.35  # share of each side that a frame must be seen along; text may stand on it
+FRAME = 0.55  # the same of all four
+
+
+def find_bars(grey: Bytes, strokes: FloatArray) -> Mask:
+    """Find white scale bars and their captions, whichever way they run.
+
+    Parameters
+    ----------
+    grey : (h, w) uint8
+        Inverted to find black ones.
+    strokes : (h, w) float32
+        Ink of thin white strokes, 0…1.
+
+    Returns
+    -------
+    (h, w) bool
+    """
+    upright = _level_bars(np.ascontiguousarray(grey.T), np.ascontiguousarray(strokes.T)).T
+    return _level_bars(grey, strokes) | upright
+
+
+def _level_bars(grey: Bytes, strokes: FloatArray) -> Mask:
+    """Find the bars that run from left to right."""
+    found = np.zeros(grey.shape, bool)
+    side = min(grey.shape)
+    least = max(12, round(LEAST_LENGTH * side)) | 1  # odd, or opening would shift the lines
+    bright = ((strokes > 0.5) & (grey > 200)).astype(np.uint8)
+    if bright.sum(axis=1, dtype=np.intp).max() < least:
+        return found
+    lines = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((1, least), np.uint8))
+    if not lines.any():
+        return found
+    _, _, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
+    for x, y, wide, high, area in stats[1:]:
+        inside = grey[y : y + high, x : x + wide]
+        if (
+            wide <= LONGEST * side
+            and wide >= LEAST_RATIO * high
+            and area >= FULL * wide * high
+            and inside.std() <= CONSTANT
+            and _stands_out(grey, x, y, wide, high, float(np.median(inside)))
+        ):
+            found[max(y - 1, 0) : y + high + 1, max(x - 1, 0) : x + wide + 1] = True
+            found |= _caption(strokes, bright, x, y, wide, high)
+    return found
+
+
+def _stands_out(grey: Bytes, x: int, y: int, wide: int, high: int, level: float) -> bool:
+    """Say whether the picture is darker all around a bar, two pixels away from it."""
+    if y < 3 or y + high + 3 > grey.shape[0]:
+        return False  # a line at the border of the square
+    ends = [column for column in (x - 3, x + wide + 2) if 0 <= column < grey.shape[1]]
+    beside = grey[[y - 3, y + high + 2], x : x + wide]
+    beyond = np.array([float(grey[y : y + high, column].mean()) for column in ends])
+    return bool((level - beside > STEP).mean() > ALONG and (level - beyond > STEP).all())
+
+
+def _caption(strokes: FloatArray, bright: Bytes, x: int, y: int, wide: int, high: int) -> Mask:
+    """Return the letters beside a bar: thin strokes that lie within its length, at its level."""
+    reach = round(CAPTION * min(bright.shape))
+    window = np.zeros(bright.shape, bool)
+    slip = wide // 8
+    window[max(y - reach, 0) : y + high + reach, max(x - slip, 0) : x + wide + slip] = True
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (strokes > 0.4).astype(np.uint8), connectivity=8
+    )
+    inside = np.bincount(labels[window], minlength=count) == stats[:, cv2.CC_STAT_AREA]
+    at_level = np.bincount(labels[bright > 0], minlength=count) > 0
+    small = stats[:, 2:4].max(axis=1) <= 0.75 * reach
+    letter = inside & at_level & small
+    letter[0] = False
+    return np.asarray(letter[labels]) if letter.sum() >= 2 else np.zeros(bright.shape, bool)
+
+
+def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    """Find the flat plate that letters stand on, where there is one.
+
+    Parameters
+    ----------
+    grey : (h, w) uint8
+    overlay : (h, w) bool
+        The letters.
+    box : int × 4
+        Left, top, right and bottom of the letters.
+
+    Returns
+    -------
+    slice, slice
+        Rows and columns of the plate with its rim; empty where the letters stand on the picture.
+    """
+    none = slice(0, 0), slice(0, 0)
+    left, top, right, bottom = box
+    between = ~overlay[top:bottom, left:right]
+    if not between.any():
+        return none
+    ground = grey[top:bottom, left:right][between].astype(np.float32)
+    level = float(np.median(ground))
+    height, width = grey.shape
+    reach = max(6, 2 * (bottom - top))
+    y0, x0 = max(top - reach, 0), max(left - reach, 0)
+    y1, x1 = min(bottom + reach, height), min(right + reach, width)
+    near = grey[y0:y1, x0:x1].astype(np.float32)
+    beyond = np.ones(near.shape, bool)
+    beyond[reach // 2 : -(reach // 2), reach // 2 : -(reach // 2)] = False
+    apart = abs(float(np.median(near[beyond])) - level)
+    if apart < APART or np.median(np.abs(ground - level)) > FLAT:
+        return none
+    same = (np.abs(near - level) < 0.4 * apart) | overlay[y0:y1, x0:x1]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(same.astype(np.uint8), connectivity=4)
+    own = np.bincount(labels[top - y0 : bottom - y0, left - x0 : right - x0].ravel())
+    own[0] = 0
+    x, y, wide, high, area = (int(v) for v in stats[int(own.argmax())])
+    inner = (
+        (x > 0 or x0 == 0)
+        and (y > 0 or y0 == 0)
+        and (x + wide < x1 - x0 or x1 == width)
+        and (y + high < y1 - y0 or y1 == height)
+    )
+    if not inner or area < FULL * wide * high:
+        return none
+    return (
+        slice(max(y0 + y - SHADOW, 0), y0 + y + high + SHADOW),
+        slice(max(x0 + x - SHADOW, 0), x0 + x + wide + SHADOW),
+    )
+
+
+def has_frame(ink: FloatArray, square: tuple[int, int, int, int]) -> bool:
+    """Say whether a frame of one colour runs along all four sides of a square.
+
+    Parameters
+    ----------
+    ink : (h, w) float32
+        Ink of that colour in the square and its half of the gaps around, 0…1.
+    square : int × 4
+        Left, top, right and bottom of the square in it.
+    """
+    left, top, right, bottom = square
+    drawn = (ink > 0.5).astype(np.uint8)
+    if drawn.sum(axis=0, dtype=np.intp).max() < SIDE * (bottom - top):
+        return False
+    across, along = max((right - left) // 10, 4), max((bottom - top) // 10, 4)
+    level = cv2.morphologyEx(drawn, cv2.MORPH_OPEN, np.ones((1, across), np.uint8))
+    upright = cv2.morphologyEx(drawn, cv2.MORPH_OPEN, np.ones((along, 1), np.uint8))
+    rows = level.sum(axis=1) / (right - left)
+    columns = upright.sum(axis=0) / (bottom - top)
+    third_y, third_x = (bottom - top) // 3, (right - left) // 3
+    seen = (
+        rows[: top + third_y].max(),
+        rows[bottom - third_y :].max(),
+        columns[: left + third_x].max(),
+        columns[right - third_x :].max(),
+    )
+    return bool(min(seen) >= SIDE and np.mean(seen) >= FRAME)
