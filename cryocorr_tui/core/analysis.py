@@ -336,7 +336,11 @@ def _store(
 def _quality(working: WorkingSet) -> Quality:
     bright = np.ones(len(working.images), dtype=np.int8)  # the working set is bright already
     return score_quality(
-        working.images, mask=working.mask, contrast=bright, pixel_size=working.pixel_size
+        working.images,
+        mask=working.mask,
+        contrast=bright,
+        pixel_size=working.pixel_size,
+        overlay=working.overlay,
     )
 
 
@@ -433,6 +437,8 @@ def _fingerprint(working: WorkingSet, settings: Settings, backend: Backend) -> s
     digest = hashlib.sha256(cryocorr_tui.__version__.encode())
     for array in (working.images, working.mask, working.scale):
         digest.update(np.ascontiguousarray(array).tobytes())
+    if working.overlay is not None:
+        digest.update(working.overlay.tobytes())
     shaping = {
         "device": "cuda" if backend.is_cuda else "cpu",
         "max_shift": working.max_shift,

@@ -26,6 +26,7 @@ from cryocorr_tui.core.model import (
     Detection,
     FloatArray,
     Groups,
+    Labels,
     Quality,
 )
 from cryocorr_tui.core.scoring import pair_reason, pair_score, pair_weight
@@ -47,6 +48,8 @@ ALL_PAIRS_LIMIT = 3000
 # Pairs held in memory at once while a table is written: about 100 MB.
 PAIRS_AT_ONCE = 500_000
 
+_NOTHING_PRINTED = Labels(np.zeros((0, 0), dtype=bool))
+
 Numbers = Sequence[float | None] | NDArray[np.number | np.bool_]
 
 
@@ -55,7 +58,6 @@ def write_classes(
     classes: Sequence[ClassAverage],
     quality: Quality,
     groups: Groups | None = None,
-    selected: NDArray[np.bool_] | None = None,
     *,
     extra: Mapping[str, Sequence[object]] | None = None,
 ) -> None:
@@ -71,8 +73,6 @@ def write_classes(
         Of the same classes.
     groups : Groups, optional
         Without them, and for a class that was not scored, the column ``group`` is empty.
-    selected : (n,) bool, optional
-        Which classes to keep; without it the column is empty.
     extra : mapping of str to sequence, optional
         Further columns, put at the end.
 
@@ -104,7 +104,7 @@ def write_classes(
         "centring": _floats(quality.centring),
         "fill": _floats(quality.fill),
         "group": _counts(np.where(labels > 0, labels, np.nan)),
-        "selected": "" if selected is None else _booleans(selected),
+        "selected": _booleans([c.selected for c in classes]),
     }
     _write_table(path, pd.DataFrame({**columns, **(extra or {})}))
 
@@ -261,7 +261,8 @@ def write_matrix(
 def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
     """Write ``squares.csv``: every square of every montage, in reading order.
 
-    Corners and sides are in pixels of the montage, y down.
+    Corners and sides are in pixels of the montage, y down. What is not printed on a square, or
+    could not be read, is empty; ``selected`` is empty throughout a montage without a selection.
 
     Raises
     ------
@@ -269,6 +270,10 @@ def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
         If the file cannot be written.
     """
     found = [(d.source, k, s) for d in detections for k, s in enumerate(d.squares)]
+    labels = [s.labels or _NOTHING_PRINTED for _, _, s in found]
+    with_selection = {
+        d.source for d in detections if any(s.labels and s.labels.selected for s in d.squares)
+    }
     columns = {
         "source": _texts([source for source, _, _ in found]),
         "index": [index for _, index, _ in found],
@@ -278,7 +283,16 @@ def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
         "height": _floats([s.height for _, _, s in found]),
         "confidence": _floats([s.confidence for _, _, s in found]),
         "cut": _booleans([s.cut for _, _, s in found]),
-        "label_text": _texts([s.label_text for _, _, s in found]),
+        "label_text": _texts([label.text for label in labels]),
+        "particles": _counts([label.particles for label in labels]),
+        "resolution_angstrom": _floats([label.resolution for label in labels]),
+        "class_index": _counts([label.class_index for label in labels]),
+        "selected": _booleans(
+            [
+                label.selected if source in with_selection else None
+                for (source, _, _), label in zip(found, labels, strict=True)
+            ]
+        ),
     }
     _write_table(path, pd.DataFrame(columns))
 

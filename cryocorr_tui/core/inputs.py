@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from cryocorr_tui.core.backend import choose_backend
-from cryocorr_tui.core.detection import cut_out, detect_squares
+from cryocorr_tui.core.detection import cut_out, detect_squares, overlays_of
 from cryocorr_tui.core.errors import InputError, NoSquaresError
+from cryocorr_tui.core.labels import find_labels
 from cryocorr_tui.core.model import (
     ClassAverage,
     Detection,
     FloatArray,
     Montage,
     Settings,
+    Square,
     Stack,
     frozen_array,
 )
@@ -102,7 +104,7 @@ def find_squares(inputs: Inputs, settings: Settings) -> Iterator[int]:
                 detection = detect_squares(
                     source, bottom_up=settings.bottom_up, min_box=settings.min_box
                 )
-                inputs.detections[index] = detection
+                inputs.detections[index] = _labelled(source, detection)
             except NoSquaresError:
                 if settings.reading == "montage":
                     raise
@@ -117,13 +119,44 @@ def _hunt_reference(inputs: Inputs, settings: Settings, text: str) -> Iterator[i
     for index, source in enumerate(inputs.sources):
         if isinstance(source, Montage):
             found = hunt(source, reference, mirror=settings.mirror, backend=backend)
-            inputs.detections[index] = found.detection()
+            inputs.detections[index] = _labelled(source, found.detection())
         yield index + 1
     if not any(detection.squares for detection in inputs.detections.values()):
         raise NoSquaresError(
             f"{text}: this view was found in none of the pictures; choose another reference, or "
             "leave --mode reference out."
         )
+
+
+def _labelled(montage: Montage, detection: Detection) -> Detection:
+    """Return a detection with what is printed on each of its squares."""
+    labels = find_labels(montage, detection.squares)
+    squares = tuple(
+        replace(square, labels=label)
+        for square, label in zip(detection.squares, labels, strict=True)
+    )
+    return replace(detection, squares=squares, notes=(*detection.notes, *_read_notes(squares)))
+
+
+def _read_notes(squares: Sequence[Square]) -> Iterator[str]:
+    """Yield what was printed on the squares, in words."""
+    labels = [square.labels for square in squares if square.labels is not None]
+    printed = sum(bool(label.mask.any()) for label in labels)
+    if printed:
+        read = [
+            f"{what} on {count}"
+            for what, count in (
+                ("particles", sum(label.particles is not None for label in labels)),
+                ("resolution", sum(label.resolution is not None for label in labels)),
+                ("class number", sum(label.class_index is not None for label in labels)),
+            )
+            if count
+        ]
+        what = f"; read: {', '.join(read)}" if read else ""
+        yield f"{printed} squares have print on them, which is masked out of every score{what}."
+    selected = sum(label.selected for label in labels)
+    if selected:
+        yield f"{selected} squares are framed in colour, as selected ones are."
 
 
 def to_class_averages(inputs: Inputs) -> tuple[ClassAverage, ...]:
@@ -197,17 +230,24 @@ def _of_montage(montage: Montage, detection: Detection, first_id: int) -> Iterat
     if not whole:
         return
     images = frozen_array(cut_out(montage, detection))
+    overlays = frozen_array(overlays_of(detection), bool)
+    shows_selection = any(square.labels and square.labels.selected for _, square in whole)
     for offset, (index, square) in enumerate(whole):
+        labels = square.labels
         yield ClassAverage(
             class_id=first_id + offset,
             source=montage.source,
             source_index=index,
             image=images[offset],
             pixel_size=montage.pixel_size,
+            particles=labels.particles if labels else None,
+            resolution=labels.resolution if labels else None,
             x=square.x,
             y=square.y,
             width=square.width,
             height=square.height,
+            overlay=overlays[offset] if overlays[offset].any() else None,
+            selected=labels.selected if labels and shows_selection else None,
         )
 
 

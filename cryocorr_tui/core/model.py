@@ -24,6 +24,7 @@ __all__ = [
     "ClassAverage",
     "Detection",
     "Groups",
+    "Labels",
     "MaskDiameter",
     "MetricWeights",
     "Montage",
@@ -113,13 +114,40 @@ class Montage:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What is printed and drawn on one square of a montage.
+
+    Attributes
+    ----------
+    mask : (h, w) bool
+        True for pixels of the square, as `detection.cut_out` cuts it, that show text, a bar or a
+        frame rather than the class average, with a rim of one pixel.
+    text : str
+        The lines that could be read, parted by "; "; what could not be read is left out.
+    particles, resolution : float or None
+        Count and Å.
+    class_index : int or None
+        The number of the class, as printed.
+    selected : bool
+        A coloured frame is drawn around the square.
+    """
+
+    mask: NDArray[np.bool_]
+    text: str = ""
+    particles: float | None = None
+    resolution: float | None = None
+    class_index: int | None = None
+    selected: bool = False
+
+
 @dataclass(frozen=True)
 class Square:
     """One class average found in a montage; pixels of the montage, y down, border excluded.
 
     ``x, y`` is the top-left corner (may be fractional), ``confidence`` lies in 0…1, ``cut`` says
-    that the edge of the picture cuts it, ``label_text`` is the text printed on it where it could be
-    read, else empty.
+    that the edge of the picture cuts it, ``labels`` is what is printed on it (None where nobody has
+    looked).
     """
 
     x: float
@@ -128,7 +156,7 @@ class Square:
     height: float
     confidence: float
     cut: bool = False
-    label_text: str = ""
+    labels: Labels | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +173,10 @@ class ClassAverage:
     """One class average of a run.
 
     ``image`` is (height, width) float32 at source pixels, ``pixel_size`` and ``resolution`` are in
-    Å; ``x, y, width, height`` tell where it stood in its montage (None for stacks).
+    Å; ``x, y, width, height`` tell where it stood in its montage (None for stacks). ``overlay`` is
+    (height, width) bool, True where print covers the class average and `image` is only filled in
+    (None: nowhere); ``selected`` tells whether the montage shows it selected (None: no montage, or
+    one that shows no selection).
     """
 
     class_id: int
@@ -159,6 +190,8 @@ class ClassAverage:
     y: float | None = None
     width: float | None = None
     height: float | None = None
+    overlay: NDArray[np.bool_] | None = None
+    selected: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

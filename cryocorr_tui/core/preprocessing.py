@@ -36,6 +36,9 @@ __all__ = [
 LARGEST_WORKING_BOX = 128
 SMALLEST_WORKING_BOX = 16
 _SMALLEST_MASK = 9  # working pixels across: a whole window of SSIM fits in
+MOST_COVERED = 1 / 3  # of the mask: under more print a class average cannot be compared
+_BRIDGED = 4.0  # working pixels from the edge of print that its surroundings tell of
+COVERED = 0.25  # part of a working pixel that print covers, from which on it counts as print
 SAME_FIELD = 1.01  # boxes whose fields differ by less show the same one: the rounding of headers
 
 
@@ -59,6 +62,9 @@ class WorkingSet:
         Why a class takes no part in the search ("is constant"); empty where it does.
     max_shift : float
         Radius of the searched shifts in working pixels.
+    overlay : (n, box, box) bool or None
+        True where print covers a class average, and its picture is only filled in. None where
+        there is no print.
     notes : tuple of str
         What the user should know, one sentence each.
     """
@@ -70,12 +76,29 @@ class WorkingSet:
     contrast: NDArray[np.int8]
     reasons: tuple[str, ...]
     max_shift: float
+    overlay: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def usable(self) -> NDArray[np.bool_]:
         """(n,) bool, True for the classes that take part in the search."""
         return np.array([not reason for reason in self.reasons], dtype=bool)
+
+    @property
+    def unknown(self) -> NDArray[np.bool_] | None:
+        """(n, box, box) bool, the part of `overlay` that no metric may look at; None for none.
+
+        Thin strokes are bridged by what stands beside them, and scores come nearer to those without
+        print when they count than when they are left out (docs/printed_text.md). What lies deeper
+        under print is invented, and is left out.
+        """
+        if self.overlay is None:
+            return None
+        unknown = np.zeros(self.overlay.shape, dtype=bool)
+        for k in np.flatnonzero(self.overlay.any(axis=(1, 2))):
+            depth = cv2.distanceTransform(self.overlay[k].astype(np.uint8), cv2.DIST_L2, 5)
+            unknown[k] = depth > _BRIDGED
+        return unknown if unknown.any() else None
 
 
 def disc_mask(box: int, diameter: float, *, edge: float = 0.0) -> FloatArray:
@@ -286,6 +309,10 @@ def prepare(classes: Sequence[ClassAverage], settings: Settings) -> WorkingSet:
     pixel_size = None if frame.pixel_size is None else frame.pixel_size * frame.box / box
     mask = disc_mask(box, _mask_pixels(settings.mask_diameter, frame, box))
     images = standardise(images, mask)
+    overlay = _overlay(classes, frame, box)
+    for k in np.flatnonzero(overlay[:, mask > 0].mean(axis=1) > MOST_COVERED):
+        reasons[k] = reasons[k] or "is covered by print"
+        images[k] = 0
     for k in np.flatnonzero(~images.any(axis=(1, 2))):
         reasons[k] = reasons[k] or "is constant inside the mask"
     if sum(not reason for reason in reasons) < 2:
@@ -311,6 +338,7 @@ def prepare(classes: Sequence[ClassAverage], settings: Settings) -> WorkingSet:
         contrast=frozen_array(contrast, np.int8),
         reasons=tuple(reasons),
         max_shift=working_shift,
+        overlay=frozen_array(overlay, bool) if overlay.any() else None,
         notes=frame.notes,
     )
 
@@ -332,13 +360,27 @@ class _Frame:
 
     def bring(self, item: ClassAverage, box: int) -> FloatArray:
         """Return (1, box, box): `item` in the frame, Fourier-resampled to the working box."""
-        images = item.image[None]
+        return self.resampled(item, item.image, box)
+
+    def resampled(self, item: ClassAverage, picture: FloatArray, box: int) -> FloatArray:
+        """Return (1, box, box): a picture of `item`'s box, brought as `item` is."""
+        images = picture[None]
         if self.same_field:
             return fourier_resample(images, box)
         # One resampling from source to working pixels, in a box chosen so that whole pixels fit.
         step = self.source_pixels(item) * self.box / box
         source_box, target = _matching_boxes(item.image.shape[0], step, box)
         return crop_or_pad(fourier_resample(crop_or_pad(images, source_box), target), box)
+
+
+def _overlay(classes: Sequence[ClassAverage], frame: _Frame, box: int) -> NDArray[np.bool_]:
+    """Return (n, box, box): where print covers the working pixels of each class."""
+    overlay = np.zeros((len(classes), box, box), dtype=bool)
+    for index, item in enumerate(classes):
+        if item.overlay is not None:
+            covered = frame.resampled(item, item.overlay.astype(np.float32), box)
+            overlay[index] = covered[0] > COVERED
+    return overlay
 
 
 def _matching_boxes(side: int, step: float, box: int) -> tuple[int, int]:

@@ -76,6 +76,7 @@ def score_quality(
     mask: NDArray[np.generic],
     contrast: Sequence[int] | NDArray[np.generic],
     pixel_size: float | None = None,
+    overlay: BoolArray | None = None,
 ) -> Quality:
     """Score every class average by itself.
 
@@ -92,6 +93,8 @@ def score_quality(
         +1 for bright particles, −1 for dark ones.
     pixel_size : float, optional
         Å per pixel. Where it is known, `signal` leaves out periods finer than 6 Å.
+    overlay : (n, box, box) bool, optional
+        Pixels that print covers: texture, edge and signal leave them out.
 
     Returns
     -------
@@ -122,7 +125,8 @@ def score_quality(
         pictures = standardise(signed, disc.astype(np.float32))
         varied = pictures[:, disc].any(axis=1)
         if varied.any():
-            scores[:, members[varied]] = _score(pictures[varied], disc, pixel_size)
+            shown = np.ones(pictures.shape, bool) if overlay is None else ~overlay[members]
+            scores[:, members[varied]] = _score(pictures[varied], disc, shown[varied], pixel_size)
     return Quality(*(frozen_array(score) for score in scores))
 
 
@@ -134,13 +138,15 @@ def combine_scores(
     return np.asarray(fill * sum(weight * scores[name] for name, weight in WEIGHTS.items()))
 
 
-def _score(pictures: FloatArray, disc: BoolArray, pixel_size: float | None) -> Scores:
+def _score(
+    pictures: FloatArray, disc: BoolArray, shown: BoolArray, pixel_size: float | None
+) -> Scores:
     """Return the (6, n) scores, in the order of `Quality`, of bright, standardised pictures."""
     discs = _discs_with_data(pictures, disc)
     smooth = _smoothed(pictures, _SMOOTHING)
     particles = _particles(smooth, discs)
-    inside = _grown(particles, _MARGIN) & discs
-    outside = discs & ~inside
+    grown = _grown(particles, _MARGIN)
+    inside, outside = grown & discs & shown, ~grown & discs & shown
     judged = outside.sum(axis=(1, 2)) >= _LEAST_SURROUNDINGS * discs.sum(axis=(1, 2))
     enhanced = enhance(pictures)
     texture = judged * _texture(enhanced, inside, outside)

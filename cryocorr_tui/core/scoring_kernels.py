@@ -31,6 +31,9 @@ from cryocorr_tui.core.model import FloatArray
 __all__ = ["MetricRows", "elect", "metric_rows", "resample", "ring_sums"]
 
 
+_HARDLY = 0.25  # part of a pixel that print may cover before the pixel is left out
+
+
 @dataclass(frozen=True, eq=False)
 class MetricRows:
     """Pictures i as the metrics see them.
@@ -49,6 +52,8 @@ class MetricRows:
         1 where a whole SSIM window lies inside the mask.
     x, y : (pixels,) float32
         Offsets of the pixels from the centre.
+    unknown : (n, pixels) bool
+        Where print covers the picture; (0, pixels) where there is no print.
     """
 
     values: FloatArray
@@ -60,9 +65,12 @@ class MetricRows:
     whole: FloatArray
     x: FloatArray
     y: FloatArray
+    unknown: NDArray[np.bool_]
 
 
-def metric_rows(images: FloatArray, mask: FloatArray) -> MetricRows:
+def metric_rows(
+    images: FloatArray, mask: FloatArray, unknown: NDArray[np.bool_] | None = None
+) -> MetricRows:
     """Prepare pictures i for `elect`.
 
     Parameters
@@ -71,6 +79,8 @@ def metric_rows(images: FloatArray, mask: FloatArray) -> MetricRows:
         Standardised pictures; all-zero ones are allowed but cannot be scored.
     mask : (box, box) float32
         0 or 1.
+    unknown : (n, box, box) bool, optional
+        Pixels to leave out of every metric, since print covers them.
     """
     box = images.shape[-1]
     inside = np.flatnonzero(mask > 0)
@@ -94,6 +104,9 @@ def metric_rows(images: FloatArray, mask: FloatArray) -> MetricRows:
         whole=eroded(mask).astype(np.float32),
         x=(inside % box - box // 2).astype(np.float32),
         y=(inside // box - box // 2).astype(np.float32),
+        unknown=np.zeros((0, len(inside)), dtype=bool)
+        if unknown is None
+        else np.ascontiguousarray(unknown.reshape(len(images), -1)[:, inside]),
     )
 
 
@@ -103,6 +116,7 @@ def elect(
     poses: NDArray[np.float32],
     standing: NDArray[np.bool_],
     weights: tuple[float, float, float],
+    unknown: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Score every finalist of every pair and keep the one with the best blend.
 
@@ -118,17 +132,27 @@ def elect(
         Which of them stand.
     weights : tuple of float
         Of NCC, SSIM and NMI; they add up to 1.
+    unknown : (c, box, box) bool, optional
+        Pixels of pictures j to leave out of every metric, since print covers them. A pair is scored
+        where neither picture is covered.
 
     Returns
     -------
     (r, c, 8) float32
         blend, ncc, ssim, nmi, rotation, shift y, shift x, mirrored; NaN where nothing stood.
     """
+    box = rows.unit.shape[-1]
+    covered = _nothing(box) if unknown is None else unknown
     scores: NDArray[np.float32] = _elect_tile(
         rows.values, rows.levels, rows.unit, rows.mean, rows.variance, rows.inside, rows.whole,
-        rows.x, rows.y, columns, poses, standing, np.array(weights), _count_log_count(rows.inside),
+        rows.x, rows.y, rows.unknown, covered.astype(np.float32), columns, poses, standing,
+        np.array(weights), _count_log_count(rows.inside),
     )  # fmt: skip
     return scores
+
+
+def _nothing(box: int) -> NDArray[np.bool_]:
+    return np.zeros((0, box, box), dtype=bool)
 
 
 def _count_log_count(inside: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -148,6 +172,8 @@ def _elect_tile(
     whole: NDArray[np.float32],
     x: NDArray[np.float32],
     y: NDArray[np.float32],
+    unknown_i: NDArray[np.bool_],
+    unknown_j: NDArray[np.float32],
     columns: NDArray[np.float32],
     poses: NDArray[np.float32],
     standing: NDArray[np.bool_],
@@ -166,19 +192,28 @@ def _elect_tile(
         sampled = np.empty(pixels, dtype=np.float32)
         scaled = np.empty(pixels, dtype=np.float32)
         picture = np.zeros((box, box), dtype=np.float32)
+        printed = (len(unknown_i) > 0 and unknown_i[i].any()) or (
+            len(unknown_j) > 0 and unknown_j[j].any()
+        )
         for place in range(FINALISTS):
             if not standing[i, j, place]:
                 continue
             pose = poses[i, j, place]
             sample_aligned(columns[j], pose, x, y, sampled, OVERSAMPLING)
-            ncc = _standardise(sampled, values[i], scaled)
-            if math.isnan(ncc):
+            if printed:
+                shown = _where_shown(unknown_i, i, unknown_j, j, pose, x, y)
+                ncc, ssim, nmi = _scores_where_shown(
+                    sampled, values[i], shown, inside, whole, count_log_count
+                )
+            else:
+                ncc = _standardise(sampled, values[i], scaled)
+                flat = picture.reshape(-1)
+                for p in range(pixels):
+                    flat[inside[p]] = scaled[p]
+                ssim = _ssim(picture, unit[i], mean[i], variance[i], whole)
+                nmi = _nmi(scaled, levels[i], count_log_count)
+            if math.isnan(ncc) or math.isnan(ssim) or math.isnan(nmi):
                 continue
-            flat = picture.reshape(-1)
-            for p in range(pixels):
-                flat[inside[p]] = scaled[p]
-            ssim = _ssim(picture, unit[i], mean[i], variance[i], whole)
-            nmi = _nmi(scaled, levels[i], count_log_count)
             value = weights[0] * ncc + weights[1] * ssim + weights[2] * nmi
             if math.isnan(scores[i, j, 0]) or value > scores[i, j, 0]:
                 scores[i, j, 0] = value
@@ -187,6 +222,84 @@ def _elect_tile(
                 scores[i, j, 3] = nmi
                 scores[i, j, 4:] = pose
     return scores
+
+
+@numba.njit(cache=True)
+def _where_shown(
+    unknown_i: NDArray[np.bool_],
+    i: int,
+    unknown_j: NDArray[np.float32],
+    j: int,
+    pose: NDArray[np.float32],
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """Return (pixels,) bool: where neither picture of an aligned pair is covered by print."""
+    shown = np.ones(len(x), dtype=np.bool_)
+    if len(unknown_i) > 0:
+        shown &= ~unknown_i[i]
+    if len(unknown_j) > 0:
+        covered = np.empty(len(x), dtype=np.float32)
+        sample_aligned(unknown_j[j], pose, x, y, covered, 1)
+        shown &= covered < _HARDLY
+    return shown
+
+
+@numba.njit(cache=True)
+def _scores_where_shown(
+    sampled: NDArray[np.float32],
+    values: NDArray[np.float32],
+    shown: NDArray[np.bool_],
+    inside: NDArray[np.int64],
+    whole: NDArray[np.float32],
+    count_log_count: NDArray[np.float64],
+) -> tuple[float, float, float]:
+    """Return NCC, SSIM and NMI over the shown pixels alone; NaN where they tell nothing.
+
+    What `_elect_tile` prepares once for a picture i hangs on the mask, and here every pair has its
+    own.
+    """
+    box = whole.shape[0]
+    first, second = values[shown], sampled[shown]
+    if len(first) < 2:
+        return math.nan, math.nan, math.nan
+    first -= first.mean()
+    norm = np.float32(math.sqrt((first * first).sum()))
+    if norm <= 0:
+        return math.nan, math.nan, math.nan
+    first /= norm
+    unit_first, unit_second = np.empty_like(first), np.empty_like(second)
+    _standardise(first, first, unit_first)
+    ncc = _standardise(second, first, unit_second)
+    pictures = np.zeros((3, box, box), dtype=np.float32)
+    flat = pictures.reshape(3, -1)
+    at = inside[shown]
+    for p in range(len(at)):
+        flat[0, at[p]], flat[1, at[p]], flat[2, at[p]] = unit_first[p], unit_second[p], 1
+    sample = np.float32(SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1))
+    mean = _window_mean(pictures[0])
+    variance = sample * (_window_mean(pictures[0] * pictures[0]) - mean * mean)
+    all_shown = _window_mean(pictures[2]) > 1 - 0.5 / SSIM_WINDOW**2
+    ssim = _ssim(pictures[1], pictures[0], mean, variance, whole * all_shown)
+    levels = np.empty(len(at), dtype=np.uint8)
+    for p in range(len(at)):
+        levels[p] = min(np.int32(unit_first[p] * np.float32(BINS)), np.int32(BINS - 1))
+    return ncc, ssim, _nmi(unit_second, levels, count_log_count)
+
+
+@numba.njit(cache=True)
+def _window_mean(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of the SSIM window about each pixel; 0 where it leaves the picture."""
+    box = picture.shape[0]
+    reach = SSIM_WINDOW // 2
+    result = np.zeros_like(picture)
+    for row in range(reach, box - reach):
+        down = np.zeros(box, dtype=np.float32)
+        for k in range(row - reach, row + reach + 1):
+            down += picture[k]
+        for column in range(reach, box - reach):
+            result[row, column] = down[column - reach : column + reach + 1].sum()
+    return result / np.float32(SSIM_WINDOW**2)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})

@@ -87,6 +87,7 @@ class PairScorer:
         self._seed = settings.seed
         self._weights = _normalised(settings.weights)
         self._usable = working.usable
+        self._unknown = working.unknown
         diameter = 2 * math.sqrt(float(working.mask.sum()) / math.pi)
         self._soft = disc_mask(box, diameter, edge=_SOFT_EDGE * box) * working.mask
         self._cutoffs = [max(2, round(cutoff * box)) for cutoff in _CUTOFFS]
@@ -125,7 +126,14 @@ class PairScorer:
             poses, reached = refine(
                 left.templates, right.fine, candidates, wanted, max_shift=self._working.max_shift
             )
-            scores = elect(left.metrics, right.fine, poses, reached > -np.inf, self._weights)
+            scores = elect(
+                left.metrics,
+                right.fine,
+                poses,
+                reached > -np.inf,
+                self._weights,
+                None if self._unknown is None else self._unknown[columns],
+            )
             period = self._frc_period(left, right, scores)
         scale = self._working.scale[ids_i][:, None]
         values = {
@@ -152,7 +160,11 @@ class PairScorer:
                 rows=rows,
                 shifted=self._search.shifted(rows),
                 templates=templates(images, self._working.mask),
-                metrics=metric_rows(images, self._working.mask),
+                metrics=metric_rows(
+                    images,
+                    self._working.mask,
+                    None if self._unknown is None else self._unknown[rows],
+                ),
                 spectra=masked,
                 random_spectra=random.reshape(-1, *masked.shape[1:]),
             )

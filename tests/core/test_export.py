@@ -29,6 +29,7 @@ from cryocorr_tui.core.model import (
     PAIR_FIELDS,
     ClassAverage,
     Detection,
+    Labels,
     Quality,
     Settings,
     Square,
@@ -86,8 +87,8 @@ def test_the_class_table_has_the_columns_of_the_contract_in_order(tmp_path: Path
 
 def test_a_class_is_written_as_it_is_known(tmp_path: Path) -> None:
     classes = [
-        class_average(0, pixel_size=3.54, particles=1200.0, resolution=12.3),
-        class_average(1, x=10.5, y=20.0, width=64.0, height=63.0),
+        class_average(0, pixel_size=3.54, particles=1200.0, resolution=12.3, selected=True),
+        class_average(1, x=10.5, y=20.0, width=64.0, height=63.0, selected=False),
     ]
     groups = group_classes(np.full((2, 2), 0.9, dtype=np.float32))
     write_classes(
@@ -95,7 +96,6 @@ def test_a_class_is_written_as_it_is_known(tmp_path: Path) -> None:
         classes,
         quality_of([0.1, NAN]),
         groups,
-        np.array([True, False]),
         extra={"contrast": ["bright", "dark"]},
     )
     first, second = records(tmp_path / "classes.csv")
@@ -303,15 +303,23 @@ def test_a_rotation_has_no_matrix(tmp_path: Path) -> None:
 
 
 def test_squares_are_listed_in_reading_order(tmp_path: Path) -> None:
-    first = Square(1.5, 2, 30, 31, 0.875, label_text='12,345 "ptcls"')
+    labels = Labels(np.zeros((31, 30), bool), '12,345 "ptcls"; 6.5 A', 12345, 6.5, 7, selected=True)
+    first = Square(1.5, 2, 30, 31, 0.875, labels=labels)
     second = Square(40, 2, 30, 30, 0.5, cut=True)
     detections = [Detection("m.png", (first, second)), Detection("n.png", (second,))]
     write_squares(tmp_path / "squares.csv", detections)
+    text = '12,345 "ptcls"; 6.5 A'
     assert rows(tmp_path / "squares.csv") == [
-        ["source", "index", "x", "y", "width", "height", "confidence", "cut", "label_text"],
-        ["m.png", "0", "1.5", "2.0", "30.0", "31.0", "0.875", "false", '12,345 "ptcls"'],
-        ["m.png", "1", "40.0", "2.0", "30.0", "30.0", "0.5", "true", ""],
-        ["n.png", "0", "40.0", "2.0", "30.0", "30.0", "0.5", "true", ""],
+        [
+            *("source", "index", "x", "y", "width", "height", "confidence", "cut", "label_text"),
+            *("particles", "resolution_angstrom", "class_index", "selected"),
+        ],
+        [
+            *("m.png", "0", "1.5", "2.0", "30.0", "31.0", "0.875", "false", text),
+            *("12345", "6.5", "7", "true"),
+        ],
+        ["m.png", "1", "40.0", "2.0", "30.0", "30.0", "0.5", "true", "", "", "", "", "false"],
+        ["n.png", "0", "40.0", "2.0", "30.0", "30.0", "0.5", "true", "", "", "", "", ""],
     ]
 
 

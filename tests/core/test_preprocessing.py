@@ -329,3 +329,42 @@ def test_the_pose_convention_survives_preprocessing():
     still, turned = prepare(as_classes([phantom(48), phantom(48, moved)]), Settings(box=48)).images
     by_hand = np.roll(np.roll(np.rot90(still), 1, axis=0), (2, 1), axis=(0, 1))
     np.testing.assert_allclose(turned[8:40, 8:40], by_hand[8:40, 8:40], atol=0.05)
+
+
+# Print
+
+
+def printed(class_id, image, *where):
+    overlay = np.zeros(image.shape, dtype=bool)
+    for place in where:
+        overlay[place] = True
+    return ClassAverage(class_id, "m.png", class_id, image, overlay=overlay)
+
+
+def test_print_goes_to_working_pixels_with_its_picture():
+    first, second = phantoms(2, 64)
+    classes = [printed(0, first, np.s_[8:16, 20:40]), *as_classes([second])]
+    working = prepare(classes, Settings(box=32))
+    assert working.overlay.shape == (2, 32, 32)
+    assert working.overlay[0, 4:8, 10:20].all()
+    assert working.overlay[0].sum() < 2 * 4 * 10
+    assert not working.overlay[1].any()
+    assert prepare(as_classes(phantoms(2)), Settings()).overlay is None
+
+
+def test_thin_print_is_bridged_and_deep_print_is_unknown():
+    first, second = phantoms(2, 64)
+    thin, deep = np.s_[30:36, 10:50], np.s_[10:30, 10:30]
+    both = [printed(0, first, thin), printed(1, second, deep)]
+    unknown = prepare(both, Settings()).unknown
+    assert not unknown[0].any()
+    assert unknown[1, 16:24, 16:24].all()
+    assert 0 < unknown[1].sum() < 20 * 20
+    assert prepare([both[0], *as_classes([second], first_id=1)], Settings()).unknown is None
+
+
+def test_a_class_average_under_print_is_not_compared():
+    covered = printed(0, phantoms(1, 32)[0], np.s_[8:24, 4:28])
+    working = prepare([covered, *as_classes(phantoms(3), first_id=1)], Settings())
+    assert working.reasons == ("is covered by print", "", "", "")
+    assert not working.images[0].any()

@@ -252,3 +252,18 @@ def test_classes_that_people_kept_score_above_those_they_did_not(shared_data):
         0
     ]
     assert area_under_curve(quality[:12], quality[12:]) >= 0.9
+
+
+def test_what_stands_under_print_hardly_moves_the_evidence():
+    rng = np.random.default_rng(4)
+    image = disc_at(96, 0, 0, 22, edge=6) + 0.1 * white_noise(seed=4)[0]
+    overlay = np.zeros((1, 96, 96), dtype=bool)
+    overlay[0, 72:82, 25:70] = True
+    spoilt = image.copy()
+    spoilt[overlay[0]] = rng.choice([-0.3, 0.6], overlay.sum())
+    clean, unmarked, marked = (
+        score(picture[None], **options)[1:4, 0]
+        for picture, options in ((image, {}), (spoilt, {}), (spoilt, {"overlay": overlay}))
+    )
+    # What remains is the ringing of the bands at its edge, which filling takes away as well.
+    assert np.abs(marked - clean).max() < 0.6 * np.abs(unmarked - clean).max()

@@ -77,6 +77,51 @@ def test_compiled_scores_are_the_plain_formulas(scene):
         np.testing.assert_array_equal(scores[i, j, 4:], scene.poses[i, j, 0])
 
 
+def printed(scene):
+    """Two stripes on pictures 0 and 2, none on the others."""
+    overlay = np.zeros((4, scene.box, scene.box), dtype=bool)
+    overlay[0, 8:12, 5:25] = overlay[2, 20:24, 10:35] = True
+    return overlay
+
+
+def test_printed_pixels_of_either_picture_are_left_out_of_every_metric(scene):
+    overlay = printed(scene)
+    rows = metric_rows(scene.images, scene.mask, overlay)
+    scores = elect(rows, scene.fine, scene.poses, standing(0), WEIGHTS, overlay)
+    for i, j in np.ndindex(4, 4):
+        pose = scene.poses[i, j, 0]
+        covered = np.empty(len(rows.x), dtype=np.float32)
+        sample_aligned(overlay[j].astype(np.float32), pose, rows.x, rows.y, covered, 1)
+        mask = scene.mask * ~overlay[i]
+        mask.reshape(-1)[rows.inside[covered >= 0.25]] = 0
+        pair = scene.images[i], scene.aligned(j, pose), mask
+        expected = metrics.ncc(*pair), metrics.ssim(*pair), metrics.nmi(*pair)
+        np.testing.assert_allclose(scores[i, j, 1:3], expected[:2], atol=1e-4)
+        assert scores[i, j, 3] == pytest.approx(expected[2], abs=2e-3)
+        assert scores[i, j, 0] == pytest.approx(np.dot(WEIGHTS, scores[i, j, 1:4]), abs=1e-6)
+
+
+def test_what_stands_under_print_changes_no_score(scene):
+    overlay = printed(scene)
+    spoilt = scene.images + 5 * overlay
+    plain, other = (
+        elect(metric_rows(images, scene.mask, overlay), scene.fine, scene.poses, standing(0),
+              WEIGHTS, overlay)
+        for images in (scene.images, spoilt.astype(np.float32))
+    )  # fmt: skip
+    np.testing.assert_allclose(plain, other, atol=1e-5)
+
+
+def test_pairs_without_print_score_alike_beside_printed_ones(scene):
+    overlay = printed(scene)
+    rows = metric_rows(scene.images, scene.mask, overlay)
+    beside = elect(rows, scene.fine, scene.poses, standing(0), WEIGHTS, overlay)
+    alone = elect(scene.rows, scene.fine, scene.poses, standing(0), WEIGHTS)
+    clean = np.ix_([1, 3], [1, 3])
+    np.testing.assert_array_equal(beside[clean], alone[clean])
+    assert not np.allclose(beside[0], alone[0], atol=1e-4)
+
+
 def test_the_finalist_of_the_best_blend_is_elected(scene):
     scores = elect(scene.rows, scene.fine, scene.poses, standing(), WEIGHTS)
     for i, j in np.ndindex(4, 4):

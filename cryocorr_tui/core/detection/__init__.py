@@ -1,9 +1,6 @@
 """Squares of class averages in a picture: line evidence, the grid it implies, its squares."""
 
-from cryocorr_tui.core.detection.squares import (
-    cut_out,
-    detect_squares,
-    grey_picture,
-)
+from cryocorr_tui.core.detection.cutting import cut_out, overlays_of
+from cryocorr_tui.core.detection.squares import detect_squares, grey_picture
 
-__all__ = ["cut_out", "detect_squares", "grey_picture"]
+__all__ = ["cut_out", "detect_squares", "grey_picture", "overlays_of"]

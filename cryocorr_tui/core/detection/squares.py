@@ -1,4 +1,4 @@
-"""Find the squares of a montage, in reading order, and cut them out."""
+"""Find the squares of a montage, in reading order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cryocorr_tui.core.detection.seams import seam_grid
 from cryocorr_tui.core.errors import NoSquaresError
 from cryocorr_tui.core.model import Detection, Montage, Square
 
-__all__ = ["cut_out", "detect_squares", "grey_picture"]
+__all__ = ["detect_squares", "grey_picture"]
 
 Bytes = NDArray[np.uint8]
 
@@ -101,41 +101,6 @@ def grey_picture(picture: NDArray[np.generic]) -> Bytes:
     scale = 255.0 / (high - low) if high > low else 0.0
     stretched: Bytes = np.clip((values - low) * scale, 0, 255).astype(np.uint8)
     return stretched
-
-
-def cut_out(montage: Montage, detection: Detection) -> NDArray[np.float32]:
-    """Return the whole squares as grey class averages of one box.
-
-    Squares of another size are resampled to the median box (by area when they shrink, else
-    cubic); `Detection.notes` says so where sizes differ by more than a pixel.
-
-    Returns
-    -------
-    (n, box, box) float32
-        In the order of `detection`, cut squares left out, grey levels of the picture.
-    """
-    whole = [square for square in detection.squares if not square.cut]
-    if not whole:
-        raise ValueError("expected a detection with at least one whole square, received none")
-    picture = montage.picture
-    box = _common_box(whole)
-    images = np.empty((len(whole), box, box), np.float32)
-    for image, square in zip(images, whole, strict=True):
-        x, y = round(square.x), round(square.y)
-        part = picture[y : y + round(square.height), x : x + round(square.width)]
-        part = part.astype(np.float32)
-        if part.ndim == 3:
-            part = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
-        if part.shape != (box, box):
-            shrinks = min(part.shape) >= box
-            how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-            part = cv2.resize(part, (box, box), interpolation=how)
-        image[:] = part
-    return images
-
-
-def _common_box(squares: list[Square]) -> int:
-    return round(float(np.median([(s.width + s.height) / 2 for s in squares])))
 
 
 def _find_zoomed_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:

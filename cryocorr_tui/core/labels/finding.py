@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,9 +21,9 @@ from cryocorr_tui.core.labels.lines import Line, Place, find_lines, places_of
 from cryocorr_tui.core.labels.meaning import Meaning, counting, meanings
 from cryocorr_tui.core.labels.reading import read_place
 from cryocorr_tui.core.labels.shapes import find_bars, find_plate, has_frame
-from cryocorr_tui.core.model import FloatArray, Montage, Square, frozen_array
+from cryocorr_tui.core.model import FloatArray, Labels, Montage, Square, frozen_array
 
-__all__ = ["Labels", "erase_labels", "find_labels"]
+__all__ = ["erase_labels", "find_labels"]
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -40,33 +40,6 @@ GRAIN = 1.6  # ink of a stroke in terms of what nine of ten pixels stay below
 FULL_STROKE = 0.38  # ink of a white stroke that is surely part of a letter
 STROKE = 0.02  # of the side: half the width of the widest stroke of a letter
 PLATED = 8  # pixels, least height of print that may stand on a plate
-
-
-@dataclass(frozen=True, eq=False)
-class Labels:
-    """What is printed and drawn on one square.
-
-    Attributes
-    ----------
-    mask : (h, w) bool
-        True for pixels of the square, as `detection.cut_out` cuts it, that show text, a bar or a
-        frame rather than the class average, with a rim of one pixel.
-    text : str
-        The lines that could be read, parted by "; "; what could not be read is left out.
-    particles, resolution : float or None
-        Count and Å.
-    class_index : int or None
-        The number of the class, as printed.
-    selected : bool
-        A coloured frame is drawn around the square.
-    """
-
-    mask: Mask
-    text: str = ""
-    particles: float | None = None
-    resolution: float | None = None
-    class_index: int | None = None
-    selected: bool = False
 
 
 def find_labels(montage: Montage, squares: Sequence[Square]) -> tuple[Labels, ...]:
