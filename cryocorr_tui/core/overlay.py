@@ -17,6 +17,7 @@ Colour = tuple[int, int, int]
 # (Okabe & Ito's palette, doi:10.1038/nmeth.1618).
 CONFIDENCE_COLOURS = np.array([(213, 94, 0), (240, 228, 66), (86, 180, 233)], np.float64)
 CUT_COLOUR: Colour = (160, 160, 160)
+PRINT_COLOUR: Colour = (204, 121, 167)  # reddish purple
 BLACK: Colour = (0, 0, 0)
 
 
@@ -25,7 +26,7 @@ def draw_overlay(montage: Montage, detection: Detection) -> NDArray[np.uint8]:
 
     Each square is framed in the colour of its confidence (vermilion 0, yellow ½, sky blue 1) and
     bears its place in `detection.squares`, from 0; squares that the edge of the picture cuts are
-    crossed out in grey.
+    crossed out in grey. Print that is masked out is tinted reddish purple.
 
     Returns
     -------
@@ -33,6 +34,8 @@ def draw_overlay(montage: Montage, detection: Detection) -> NDArray[np.uint8]:
         RGB.
     """
     canvas: NDArray[np.uint8] = cv2.cvtColor(grey_picture(montage.picture), cv2.COLOR_GRAY2RGB)
+    for square in detection.squares:
+        _tint_print(canvas, square)
     for index, square in enumerate(detection.squares):
         colour = CUT_COLOUR if square.cut else confidence_colour(square.confidence)
         _frame(canvas, square, colour)
@@ -56,6 +59,15 @@ def _corners(square: Square) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the first and the last pixel of a square."""
     x, y = round(square.x), round(square.y)
     return (x, y), (x + round(square.width) - 1, y + round(square.height) - 1)
+
+
+def _tint_print(canvas: NDArray[np.uint8], square: Square) -> None:
+    if square.labels is None:
+        return
+    (x, y), _ = _corners(square)
+    mask = square.labels.mask
+    part = canvas[y : y + mask.shape[0], x : x + mask.shape[1]]
+    part[mask] = (part[mask] + np.array(PRINT_COLOUR, dtype=np.uint16)) // 2
 
 
 def _frame(canvas: NDArray[np.uint8], square: Square, colour: Colour) -> None:

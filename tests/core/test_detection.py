@@ -12,7 +12,7 @@ import pytest
 from cryocorr_tui.core.detection import cut_out, detect_squares, grey_picture
 from cryocorr_tui.core.detection.lattice import Lattice
 from cryocorr_tui.core.errors import NoSquaresError
-from cryocorr_tui.core.model import Detection, Montage, Square
+from cryocorr_tui.core.model import Detection, Labels, Montage, Square
 from cryocorr_tui.core.overlay import confidence_colour, draw_overlay
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks lie beside the package
@@ -316,6 +316,18 @@ def test_the_overlay_frames_each_square_in_the_colour_of_its_confidence() -> Non
     assert tuple(overlay[69, 100]) == confidence_colour(0.0)
     assert tuple(overlay[133, 40]) == (160, 160, 160)
     np.testing.assert_array_equal(overlay[100:130, 100:130, 0], picture[100:130, 100:130])
+
+
+def test_the_overlay_tints_the_print_that_is_masked_out() -> None:
+    picture = np.full((80, 80), 100, np.uint8)
+    mask = np.zeros((60, 60), bool)
+    mask[20:30, 20:40] = True
+    square = Square(10, 10, 60, 60, 1.0, labels=Labels(mask))
+
+    overlay = draw_overlay(Montage("grid.png", picture), Detection("grid.png", (square,)))
+
+    np.testing.assert_array_equal(overlay[35, 35], [152, 110, 133])
+    np.testing.assert_array_equal(overlay[45, 45], [100, 100, 100])
 
 
 def test_colours_of_confidence_run_from_vermilion_over_yellow_to_sky_blue() -> None:
