@@ -374,29 +374,24 @@ def _ssim(
     c1, c2, two = np.float32(SSIM_C1), np.float32(SSIM_C2), np.float32(2)
     # Sums of j, j² and ij over the rows of a window, then over the whole window. Indices that
     # start at 0 in every slice let the loops vectorise.
-    down = np.empty((3, box), dtype=np.float32)
+    down = np.zeros((3, box), dtype=np.float32)
     window = np.empty((3, width), dtype=np.float32)
+    twos, fours = np.empty(box, dtype=np.float32), np.empty(box, dtype=np.float32)
     total = 0.0
     count = 0.0
+    for k in range(SSIM_WINDOW - 1):
+        _add_row(down, second[k], first[k], np.float32(1))
     for top in range(width):
-        down[:] = 0
-        plain, square, common = down[0], down[1], down[2]
-        for k in range(top, top + SSIM_WINDOW):
-            row_j, row_i = second[k], first[k]
-            for c in range(box):
-                value = row_j[c]
-                plain[c] += value
-                square[c] += value * value
-                common[c] += value * row_i[c]
-        window[:] = 0
-        for k in range(SSIM_WINDOW):
-            moved_plain = plain[k : k + width]
-            moved_square = square[k : k + width]
-            moved_common = common[k : k + width]
+        _add_row(down, second[top + SSIM_WINDOW - 1], first[top + SSIM_WINDOW - 1], np.float32(1))
+        for m in range(3):
+            # Seven neighbours in four additions: pairs, pairs of pairs, and the three left over.
+            sums, out = down[m], window[m]
+            for c in range(box - 1):
+                twos[c] = sums[c] + sums[c + 1]
+            for c in range(box - 3):
+                fours[c] = twos[c] + twos[c + 2]
             for c in range(width):
-                window[0, c] += moved_plain[c]
-                window[1, c] += moved_square[c]
-                window[2, c] += moved_common[c]
+                out[c] = fours[c] + twos[c + 4] + sums[c + 6]
         row_mean = mean[top + reach, reach : reach + width]
         row_variance = variance[top + reach, reach : reach + width]
         row_whole = whole[top + reach, reach : reach + width]
@@ -416,7 +411,24 @@ def _ssim(
             row_count += row_whole[c]
         total += float(row_total)
         count += float(row_count)
+        _add_row(down, second[top], first[top], np.float32(-1))
     return total / count if count > 0 else math.nan
+
+
+@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
+def _add_row(
+    down: NDArray[np.float32],
+    row_j: NDArray[np.float32],
+    row_i: NDArray[np.float32],
+    sign: np.float32,
+) -> None:
+    """Add a row (or take it off, with a `sign` of −1) to the sums of j, j² and ij."""
+    plain, square, common = down[0], down[1], down[2]
+    for c in range(len(row_j)):
+        value = sign * row_j[c]
+        plain[c] += value
+        square[c] += value * row_j[c]
+        common[c] += value * row_i[c]
 
 
 @numba.njit(parallel=True, cache=True)
