@@ -22,9 +22,9 @@ from cryocorr_tui.core.search import Candidates
 __all__ = ["OVERSAMPLING", "Templates", "oversample", "refine", "sample_aligned", "templates"]
 
 OVERSAMPLING = 2  # bilinear interpolation of this finer picture is exact enough
-FINALISTS = 3  # poses of a pair that stand for election by the blend
-_UNPROMISING = 0.04  # a peak this much below the best coarse correlation is never the best pose
-_HOPELESS = 0.03  # a refined pose this much below the best NCC never has the best blend
+FINALISTS = 4  # poses of a pair that stand for election by the blend
+_UNPROMISING = 0.08  # a peak this much below the best coarse correlation is never the best pose
+_HOPELESS = 0.08  # a refined pose this much below the best NCC never has the best blend
 _COARSE_STEPS = 5  # on a quarter of the pixels, before one last step on all of them
 _STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
 _LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
@@ -346,22 +346,25 @@ def _refine_tile(
 def _distinct(
     found: NDArray[np.float64], pose: NDArray[np.float32], radius: float
 ) -> NDArray[np.int64]:
-    """Return the best candidate of each mirror state and the best of the rest, −1 for none."""
+    """Return the best candidate of each mirror state, then the best others, −1 for none.
+
+    A candidate that lies next to a chosen one climbed the same hill and does not stand beside it.
+    """
     half = len(found) // 2
     chosen = np.full(FINALISTS, -1, dtype=np.int64)
-    for state in range(2):
-        best = state * half + np.argmax(found[state * half : (state + 1) * half])
-        if found[best] > -np.inf:
-            chosen[state] = best
-    for k in range(len(found)):
-        same = chosen[k // half]
-        if k == same or found[k] == -np.inf:
+    left = found.copy()
+    for place in range(FINALISTS):
+        first, last = (place * half, (place + 1) * half) if place < 2 else (0, len(found))
+        best = first + np.argmax(left[first:last])
+        if left[best] == -np.inf:
             continue
-        turn = abs(pose[k, 0] - pose[same, 0])
-        rim = math.radians(min(turn, 360.0 - turn)) * radius
-        moved = math.hypot(pose[k, 1] - pose[same, 1], pose[k, 2] - pose[same, 2])
-        if max(rim, moved) > _DISTINCT and (chosen[2] < 0 or found[k] > found[chosen[2]]):
-            chosen[2] = k
+        chosen[place] = best
+        for k in range(best // half * half, (best // half + 1) * half):
+            turn = abs(pose[k, 0] - pose[best, 0])
+            rim = math.radians(min(turn, 360.0 - turn)) * radius
+            moved = math.hypot(pose[k, 1] - pose[best, 1], pose[k, 2] - pose[best, 2])
+            if max(rim, moved) <= _DISTINCT:
+                left[k] = -np.inf
     return chosen
 
 

@@ -32,8 +32,8 @@ from cryocorr_tui.core.polar import (
 
 __all__ = ["Candidates", "CoarseSearch"]
 
-PEAKS = 2  # distinct rotations kept for each mirror state
-_DISTINCT_DEG = 20.0  # nearer rotations belong to the same peak
+PEAKS = 3  # distinct rotations kept for each mirror state
+_DISTINCT_DEG = 14.0  # nearer rotations belong to the same peak
 
 
 @dataclass(frozen=True, eq=False)
