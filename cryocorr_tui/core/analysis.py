@@ -172,9 +172,10 @@ def analyze(
         classes = to_class_averages(sources)
         working = prepare(classes, settings)
     backend, remark = choose_backend(settings.device)
-    for text in (*sources.warnings, remark, *working.notes, *_left_out(classes, working)):
-        if text:
-            yield Notice(text)
+    for text in (*sources.warnings, *working.notes, *_left_out(classes, working)):
+        yield Notice(text)
+    if remark:
+        yield Notice(remark, warning=False)
 
     yield StageStarted("scoring quality", len(classes))
     with _timed(timings, "scoring quality"):

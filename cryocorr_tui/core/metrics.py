@@ -7,8 +7,10 @@ first three for many pairs in compiled code; a test holds both equal.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
@@ -165,65 +167,70 @@ def frc(
         phase_randomised(second, cutoff, seed=seed + 1),
         soft_mask,
     )
-    return corrected(plain, random, cutoff)
+    return np.asarray(corrected(plain, random, cutoff))
 
 
-def corrected(
-    plain: NDArray[np.float64], random: NDArray[np.float64], cutoff: int
-) -> NDArray[np.float64]:
+def corrected(plain: Any, random: Any, cutoff: Any) -> Any:
     """Return FRC curves with the mask's share taken off from two shells beyond the cut-off on.
 
     Parameters
     ----------
-    plain, random : (..., shells) float64
-        FRC of the pictures and of their phase-randomised versions.
-    cutoff : int
+    plain, random : (..., shells) float
+        FRC of the pictures and of their phase-randomised versions, of any array namespace.
+    cutoff : int or (...) integer
         First randomised shell.
     """
-    result = plain.copy()
-    beyond = slice(cutoff + CORRECT_FROM, None)
-    share = random[..., beyond]
-    if share.shape[-1]:
-        # One shell of one set of phases holds few samples; its neighbours know the same.
-        share = ndimage.uniform_filter1d(share, SMOOTH_OVER, axis=-1, mode="nearest")
-    result[..., beyond] = (plain[..., beyond] - share) / np.maximum(1 - share, 1e-3)
-    return result
+    xp = array_namespace(plain)
+    shells = plain.shape[-1]
+    shell = xp.broadcast_to(xp.arange(shells, device=device(plain)), plain.shape)
+    start = (cutoff if isinstance(cutoff, int) else cutoff[..., None]) + CORRECT_FROM
+    start = xp.minimum(start + xp.zeros_like(shell), xp.full_like(shell, shells - 1))
+    # One shell of one set of phases holds few samples; its neighbours know the same.
+    reach = SMOOTH_OVER // 2
+    share = sum(
+        xp.take_along_axis(random, xp.clip(xp.maximum(shell + lag, start), max=shells - 1), axis=-1)
+        for lag in range(-reach, reach + 1)
+    )
+    share = share / SMOOTH_OVER
+    return xp.where(shell < start, plain, (plain - share) / xp.clip(1 - share, min=1e-3))
 
 
-def frc_crossing(curve: NDArray[np.float64], box: int) -> NDArray[np.float64]:
+def frc_crossing(curve: Any, box: int) -> Any:
     """Return the period in pixels at which FRC curves first fall through 0.5.
 
     Parameters
     ----------
-    curve : (..., box // 2 + 1) float64
-        From `frc`.
+    curve : (..., box // 2 + 1) float
+        From `frc`, of any array namespace.
     box : int
         Side of the pictures.
 
     Returns
     -------
-    (...,) float64
+    (...,) float
         Between 2 (it never falls: Nyquist) and `box` (it never rises above), linear in between.
     """
+    xp = array_namespace(curve)
     shells = curve.shape[-1]
     below = first_below(curve, FRC_THRESHOLD)
-    at = np.minimum(below, shells - 1)
-    lower = np.take_along_axis(curve, at[..., None], axis=-1)[..., 0]
-    upper = np.take_along_axis(curve, at[..., None] - 1, axis=-1)[..., 0]
-    drop = np.where(upper > lower, upper - lower, 1.0)
-    shell = at - 1 + np.clip((upper - FRC_THRESHOLD) / drop, 0.0, 1.0)
-    shell = np.where(below < shells, shell, shells - 1)
-    return np.asarray(box / np.clip(shell, 1.0, box / 2))
+    at = xp.clip(below, max=shells - 1)
+    lower = xp.take_along_axis(curve, at[..., None], axis=-1)[..., 0]
+    upper = xp.take_along_axis(curve, at[..., None] - 1, axis=-1)[..., 0]
+    drop = xp.where(upper > lower, upper - lower, 1.0)
+    shell = xp.astype(at - 1, curve.dtype) + xp.clip((upper - FRC_THRESHOLD) / drop, 0.0, 1.0)
+    shell = xp.where(below < shells, shell, float(shells - 1))
+    return box / xp.clip(shell, 1.0, box / 2)
 
 
-def first_below(curve: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
+def first_below(curve: Any, threshold: float) -> Any:
     """Return the first shell from 1 on where curves (..., shells) fall below a threshold.
 
     The number of shells where they never do.
     """
+    xp = array_namespace(curve)
     below = curve[..., 1:] < threshold
-    first = np.where(below.any(axis=-1), below.argmax(axis=-1) + 1, curve.shape[-1])
-    return np.asarray(first, dtype=np.intp)
+    first = xp.argmax(xp.astype(below, xp.int8), axis=-1) + 1
+    return xp.where(xp.any(below, axis=-1), first, curve.shape[-1])
 
 
 def ring_correlation(

@@ -142,20 +142,30 @@ def test_every_device_finds_the_same_candidates(pictures, place):
     search, rows = coarse(pictures)
     expected = search.candidates(rows, EVERY)
     images, to_host = place(pictures)
-    search, rows = coarse(images, to_host=to_host)
+    search, rows = coarse(images)
     found = search.candidates(rows, EVERY)
-    np.testing.assert_allclose(found.correlation, expected.correlation, atol=5e-6)
+    np.testing.assert_allclose(to_host(found.correlation), expected.correlation, atol=5e-6)
     for field in FIELDS[1:]:
-        result = getattr(found, field)
-        assert isinstance(result, np.ndarray)
-        np.testing.assert_array_equal(result, getattr(expected, field))
+        np.testing.assert_array_equal(to_host(getattr(found, field)), getattr(expected, field))
 
 
-def test_a_result_left_on_a_device_cannot_slip_to_the_host(pictures):
+def test_little_memory_of_a_device_does_not_change_the_candidates(pictures):
+    images, to_host = strict(pictures, "device1")
+    search, rows = coarse(images)
+    whole = search.candidates(rows, EVERY)
+    pieces = search.candidates(rows, EVERY, memory=1.0)
+    for field in FIELDS:
+        np.testing.assert_allclose(
+            to_host(getattr(pieces, field)), to_host(getattr(whole, field)), atol=2e-6
+        )
+
+
+def test_candidates_stay_on_the_device(pictures):
     images, _ = strict(pictures, "device1")
     search, rows = coarse(images)
+    found = search.candidates(rows, EVERY)
     with pytest.raises(RuntimeError, match="device1"):
-        search.candidates(rows, EVERY)
+        np.asarray(found.rotation)
 
 
 def test_the_same_search_gives_the_same_bytes_whatever_the_threads(pictures):

@@ -239,9 +239,7 @@ def search_poses(
     mask = disc_mask(_SEARCH_BOX, views[0].diameter / zoom + 2, edge=4.0)
     images -= (images * mask).sum(axis=(1, 2), keepdims=True) / mask.sum()
     images *= mask
-    search = CoarseSearch(
-        backend.to_device(images), _SHIFTS, mirror=mirror, to_host=backend.to_host
-    )
+    search = CoarseSearch(backend.to_device(images), _SHIFTS, mirror=mirror)
     rows = search.shifted(slice(0, len(views)))
     found = [
         search.candidates(rows, slice(first, min(first + _COLUMNS_AT_ONCE, len(images))))
@@ -249,7 +247,9 @@ def search_poses(
     ]
     shape = (-1, len(views), *scales.shape)
     correlation, rotation, shift_y, shift_x = (
-        np.concatenate([getattr(part, name) for part in found], axis=2).reshape(shape)
+        np.concatenate([backend.to_host(getattr(part, name)) for part in found], axis=2).reshape(
+            shape
+        )
         for name in ("correlation", "rotation", "shift_y", "shift_x")
     )
     return Poses(correlation, rotation, shift_y, shift_x, places.centres, scales, zoom)

@@ -1,0 +1,275 @@
+"""Refinement of the coarse poses of a tile, on whatever device its arrays are.
+
+On the host the compiled kernel of `alignment` does it; elsewhere the plain form below, batched over
+all candidates of all pairs, stays on the device. Both take the same steps in the same order, and a
+test holds them equal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace, is_numpy_array
+
+from cryocorr_tui.core import alignment
+from cryocorr_tui.core.alignment import (
+    COARSE_STEPS,
+    DISTINCT,
+    HOPELESS,
+    LONGEST_STEP,
+    OVERSAMPLING,
+    STILL,
+    UNPROMISING,
+    Templates,
+)
+from cryocorr_tui.core.sampling import parts, put_back, sample_pairs
+from cryocorr_tui.core.search import Candidates
+
+__all__ = ["refine"]
+
+_BYTES_PER_PIXEL = 128  # of a candidate: what sampling and the gathered template hold at a time
+
+
+def refine(
+    rows: Templates,
+    columns: Any,
+    candidates: Candidates,
+    wanted: Any,
+    *,
+    max_shift: float,
+    memory: float,
+) -> tuple[Any, Any]:
+    """Refine the coarse poses of a tile and return the best distinct ones.
+
+    Parameters
+    ----------
+    rows : Templates
+        Pictures i.
+    columns : (c, 2 box, 2 box) float32
+        Pictures j from `alignment.oversample`.
+    candidates : Candidates
+        From the coarse search.
+    wanted : (r, c) bool
+        Which pairs to refine.
+    max_shift : float
+        Radius in working pixels that shifts stay within.
+    memory : float
+        Bytes of the device that may be held beside the arguments; the host needs next to none.
+
+    Returns
+    -------
+    poses, ncc
+        As of `alignment.refine`, on the device of the arguments.
+    """
+    if is_numpy_array(columns):
+        return alignment.refine(rows, columns, candidates, wanted, max_shift=max_shift)
+    found, pose = _climb(rows, columns, candidates, wanted, max_shift, memory)
+    radius = math.sqrt(len_of(rows.x) / math.pi)
+    finalist, stands = _distinct(found, pose, radius)
+    return _last_step(rows, columns, pose, finalist, stands, max_shift, memory)
+
+
+@dataclass(frozen=True, eq=False)
+class _Items:
+    """Poses to look at: rows i, columns j, each (n,) integer."""
+
+    i: Any
+    j: Any
+
+
+def len_of(array: Any) -> int:
+    """Return the length of a one-dimensional array."""
+    return int(array.shape[0])
+
+
+def _climb(
+    rows: Templates,
+    columns: Any,
+    candidates: Candidates,
+    wanted: Any,
+    max_shift: float,
+    memory: float,
+) -> tuple[Any, Any]:
+    """Climb from every promising candidate on a quarter of the pixels.
+
+    Returns
+    -------
+    found : (candidates, r, c) float64
+        NCC, −inf where nobody climbed.
+    pose : (candidates, r, c, 4) float32
+    """
+    xp = array_namespace(columns)
+    correlation = candidates.correlation
+    shape = correlation.shape
+    promising = xp.max(correlation, axis=0) - UNPROMISING
+    tried = wanted & (correlation > -xp.inf) & (correlation >= promising)
+    k, i, j = xp.nonzero(tried)
+    taken = xp.reshape(tried, (-1,))
+    place = xp.nonzero(taken)[0]
+    start = [
+        xp.take(xp.reshape(part, (-1,)), place)
+        for part in (candidates.rotation, candidates.shift_y, candidates.shift_x)
+    ]
+    mirrored = xp.astype(k >= shape[0] // 2, xp.float32)
+    trial = xp.stack([*start, mirrored], axis=1)
+
+    pose = trial
+    found = xp.full_like(start[0], -xp.inf, dtype=xp.float64)
+    alive = xp.ones_like(found, dtype=xp.bool)
+    sums = xp.zeros((len_of(found), 6), dtype=xp.float64, device=columns.device)
+    part = rows.coarse / len_of(rows.x)
+    for _ in range(COARSE_STEPS):
+        at = xp.nonzero(alive)[0]
+        items = _Items(xp.take(i, at), xp.take(j, at))
+        seen = _sums(rows, columns, items, xp.take(trial, at, axis=0), rows.coarse, memory)
+        sums = put_back(seen, alive, sums)
+        reached = _ncc(sums, rows.coarse, part)
+        better = alive & (reached > found)
+        found = xp.where(better, reached, found)
+        pose = xp.where(better[:, None], trial, pose)
+        trial, moved = _step(rows, i, trial, sums, part, max_shift)
+        alive = better & (moved >= STILL)
+    everywhere = xp.full_like(xp.reshape(correlation, (-1,)), -xp.inf, dtype=xp.float64)
+    nowhere = xp.zeros((len_of(taken), 4), dtype=xp.float32, device=columns.device)
+    return (
+        xp.reshape(put_back(found, taken, everywhere), shape),
+        xp.reshape(put_back(pose, taken, nowhere), (*shape, 4)),
+    )
+
+
+def _sums(
+    rows: Templates, columns: Any, items: _Items, poses: Any, count: int, memory: float
+) -> Any:
+    """Return (n, 6) float64: the three Σ slope·j, Σij, Σj and Σj² over the first `count` pixels."""
+    xp = array_namespace(columns)
+    templates = xp.concat([rows.slopes, rows.values[:, None, :]], axis=1)[..., :count]
+    x, y = rows.x[:count], rows.y[:count]
+    result = []
+    for some in parts(len_of(items.i), _BYTES_PER_PIXEL * count, memory):
+        sampled = sample_pairs(columns, items.j[some], poses[some, :], x, y, OVERSAMPLING)
+        # (n, 4, pixels) @ (n, pixels, 1)
+        products = xp.take(templates, items.i[some], axis=0) @ sampled[..., None]
+        total, square = xp.sum(sampled, axis=1), xp.sum(sampled * sampled, axis=1)
+        result.append(xp.concat([products[..., 0], total[:, None], square[:, None]], axis=1))
+    if not result:
+        return xp.zeros((0, 6), dtype=xp.float64, device=columns.device)
+    return xp.astype(xp.concat(result), xp.float64)
+
+
+def _ncc(sums: Any, count: int, part: float) -> Any:
+    """Return the correlation coefficient of unit-norm values with j; −2 where j is constant."""
+    xp = array_namespace(sums)
+    power = sums[:, 5] - sums[:, 4] * sums[:, 4] / count
+    root = xp.sqrt(xp.where(power > 0, power * part, 1.0))
+    return xp.where(power > 0, sums[:, 3] / root, -2.0)
+
+
+def _step(
+    rows: Templates, i: Any, poses: Any, sums: Any, part: float, max_shift: float
+) -> tuple[Any, Any]:
+    """Return poses moved to the linearised maximum, and how far the rim of the mask moved, in px.
+
+    Parameters
+    ----------
+    rows : Templates
+    i : (n,) integer
+        Row of each pose.
+    poses : (n, 4) float32
+    sums : (n, 6) float64
+        From `_sums`.
+    part : float
+        Share of the pixels that were summed over.
+    max_shift : float
+    """
+    xp = array_namespace(poses)
+    inverse_hessian = xp.take(rows.inverse_hessian, i, axis=0)
+    projection = xp.take(rows.projection, i, axis=0)
+    slope_j = sums[:, :3] / part
+    solved_i = (inverse_hessian @ projection[..., None])[..., 0]
+    ahead = sums[:, 3] / part - xp.sum(slope_j * solved_i, axis=1)
+    climbs = ahead > 0
+    gain = (1.0 - xp.sum(projection * solved_i, axis=1)) / xp.where(climbs, ahead, 1.0)
+    step = (inverse_hessian @ (slope_j * gain[:, None])[..., None])[..., 0] - solved_i
+    radius = math.sqrt(len_of(rows.x) / math.pi)
+    length = xp.maximum(xp.abs(step[:, 0]) * radius, xp.hypot(step[:, 1], step[:, 2]))
+    step = step * (LONGEST_STEP / xp.maximum(length, LONGEST_STEP))[:, None]
+
+    rotation, shift_y, shift_x = (xp.astype(poses[:, at], xp.float64) for at in range(3))
+    cosine, sine = xp.cos(step[:, 0]), xp.sin(step[:, 0])
+    moved_x = step[:, 1] + cosine * shift_x - sine * shift_y
+    moved_y = step[:, 2] + sine * shift_x + cosine * shift_y
+    distance = xp.hypot(moved_x, moved_y)
+    within = xp.where(distance > max_shift, max_shift / xp.maximum(distance, max_shift), 1.0)
+    turned = (rotation - step[:, 0] * (180 / math.pi)) % 360.0
+    stepped = xp.stack([turned, moved_y * within, moved_x * within], axis=1)
+    stepped = xp.concat([xp.astype(stepped, xp.float32), poses[:, 3:]], axis=1)
+    return xp.where(climbs[:, None], stepped, poses), xp.where(climbs, length, 0.0)
+
+
+def _distinct(found: Any, pose: Any, radius: float) -> tuple[Any, Any]:
+    """Choose the best candidate of each mirror state and the best of the rest.
+
+    Returns
+    -------
+    finalist : (finalists, r, c) integer
+        Number of the candidate.
+    stands : (finalists, r, c) bool
+    """
+    xp = array_namespace(found)
+    candidates = found.shape[0]
+    half = candidates // 2
+    best = xp.stack(
+        [state * half + xp.argmax(found[state * half : (state + 1) * half, ...], axis=0)
+         for state in range(2)]
+    )  # fmt: skip
+    third, third_found = xp.zeros_like(best[0, ...]), xp.full_like(found[0, ...], -xp.inf)
+    for k in range(candidates):
+        same = best[k // half, ...]
+        leader = _taken(pose, same)
+        turn = xp.abs(pose[k, ..., 0] - leader[..., 0])
+        rim = xp.minimum(turn, 360.0 - turn) * (math.pi / 180 * radius)
+        moved = xp.hypot(pose[k, ..., 1] - leader[..., 1], pose[k, ..., 2] - leader[..., 2])
+        other = (same != k) & (xp.maximum(rim, moved) > DISTINCT) & (found[k, ...] > third_found)
+        third = xp.where(other, xp.full_like(third, k), third)
+        third_found = xp.where(other, found[k, ...], third_found)
+    finalist = xp.concat([best, third[None, ...]])
+    reached = xp.concat([xp.take_along_axis(found, best, axis=0), third_found[None, ...]])
+    hopeful = reached >= xp.max(found, axis=0) - HOPELESS
+    return finalist, hopeful & (reached > -xp.inf)
+
+
+def _taken(pose: Any, candidate: Any) -> Any:
+    """Return (..., r, c, 4): the poses (candidates, r, c, 4) of the candidates (..., r, c)."""
+    xp = array_namespace(pose)
+    index = xp.reshape(candidate, (-1, *pose.shape[1:3], 1))
+    index = xp.broadcast_to(index, (*index.shape[:3], 4))
+    return xp.reshape(xp.take_along_axis(pose, index, axis=0), (*candidate.shape, 4))
+
+
+def _last_step(
+    rows: Templates,
+    columns: Any,
+    pose: Any,
+    finalist: Any,
+    stands: Any,
+    max_shift: float,
+    memory: float,
+) -> tuple[Any, Any]:
+    """Take one last, small step on all pixels from every finalist that stands."""
+    xp = array_namespace(columns)
+    count = len_of(rows.x)
+    _, i, j = xp.nonzero(stands)
+    taken = xp.reshape(stands, (-1,))
+    start = xp.take(xp.reshape(_taken(pose, finalist), (-1, 4)), xp.nonzero(taken)[0], axis=0)
+    sums = _sums(rows, columns, _Items(i, j), start, count, memory)
+    ended, _ = _step(rows, i, start, sums, 1.0, max_shift)
+    ncc = xp.astype(_ncc(sums, count, 1.0), xp.float32)
+    nowhere = xp.zeros((len_of(taken), 4), dtype=xp.float32, device=columns.device)
+    poses = xp.reshape(put_back(ended, taken, nowhere), (*stands.shape, 4))
+    reached = put_back(ncc, taken, xp.full_like(nowhere[:, 0], -xp.inf))
+    return (
+        xp.permute_dims(poses, (1, 2, 0, 3)),
+        xp.permute_dims(xp.reshape(reached, stands.shape), (1, 2, 0)),
+    )

@@ -1,0 +1,117 @@
+"""Many aligned pictures at once, sampled on whatever device they are.
+
+The plain form of `alignment.sample_aligned`, which does one pair in compiled code on the host; a
+test holds both equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from array_api_compat import array_namespace
+
+__all__ = ["on_square", "parts", "put_back", "sample_pairs"]
+
+
+def sample_pairs(pictures: Any, which: Any, poses: Any, x: Any, y: Any, oversampling: int) -> Any:
+    """Sample picture j of each pair, turned and shifted by its pose, at offsets from i's centre.
+
+    Parameters
+    ----------
+    pictures : (m, side, side) float32
+        Pictures j on a grid `oversampling` times as fine; their centre is ``side // 2``.
+    which : (p,) integer
+        Picture of each pair.
+    poses : (p, 4) float32
+        Rotation in degrees, shift y, shift x in pixels of i, mirrored; `model.Pose`'s convention.
+    x, y : (pixels,) float32
+        Offsets from the centre of i.
+    oversampling : int
+
+    Returns
+    -------
+    (p, pixels) float32
+        Bilinear values; beyond the border of j its outermost pixel is repeated.
+    """
+    xp = array_namespace(pictures)
+    side = pictures.shape[-1]
+    along_u, along_v = _coordinates(poses, side, oversampling)
+    offsets = xp.stack([x, y, xp.ones_like(x)])
+    u = xp.clip(along_u @ offsets, 0, side - 1.001)
+    v = xp.clip(along_v @ offsets, 0, side - 1.001)
+    left, top = xp.astype(u, xp.int32), xp.astype(v, xp.int32)
+    part_u, part_v = u - xp.astype(left, xp.float32), v - xp.astype(top, xp.float32)
+    first = xp.astype(which, xp.int32) * (side * side)
+    at = xp.reshape(first[:, None] + top * side + left, (-1,))
+    flat = xp.reshape(pictures, (-1,))
+
+    def row_of_cell(step: int) -> Any:
+        nearer = xp.reshape(xp.take(flat, at + step), u.shape)
+        return nearer + part_u * (xp.reshape(xp.take(flat, at + (step + 1)), u.shape) - nearer)
+
+    upper = row_of_cell(0)
+    return upper + part_v * (row_of_cell(side) - upper)
+
+
+def on_square(values: Any, inside: Any, box: int) -> Any:
+    """Lay the pixels of a mask back on their square, 0 elsewhere.
+
+    Parameters
+    ----------
+    values : (p, pixels) float32
+    inside : (pixels,) integer
+        Flat index of each, rising.
+    box : int
+
+    Returns
+    -------
+    (p, box, box) float32
+    """
+    xp = array_namespace(values)
+    every = xp.arange(box * box, dtype=inside.dtype, device=inside.device)
+    place = xp.clip(xp.searchsorted(inside, every), 0, inside.shape[0] - 1)
+    within = xp.astype(xp.take(inside, place) == every, values.dtype)
+    return xp.reshape(xp.take(values, place, axis=1) * within, (-1, box, box))
+
+
+def parts(count: int, bytes_each: float, memory: float) -> Iterator[slice]:
+    """Cut `count` items of so many bytes into slices that fit `memory`, of one item at least."""
+    together = max(1, int(min(count, memory / bytes_each)))
+    for first in range(0, count, together):
+        yield slice(first, min(first + together, count))
+
+
+def put_back(values: Any, mask: Any, rest: Any) -> Any:
+    """Return `rest` with `values` in their order where `mask` is True, without a scattered write.
+
+    Parameters
+    ----------
+    values : (m, ...) array
+        One for each True of `mask`.
+    mask : (n,) bool
+    rest : (n, ...) array
+    """
+    xp = array_namespace(mask)
+    if not values.shape[0]:
+        return rest
+    place = xp.clip(xp.cumulative_sum(xp.astype(mask, xp.int32)) - 1, 0, values.shape[0] - 1)
+    chosen = xp.reshape(mask, (-1, *(1,) * (values.ndim - 1)))
+    return xp.where(chosen, xp.take(values, place, axis=0), rest)
+
+
+def _coordinates(poses: Any, side: int, oversampling: int) -> tuple[Any, Any]:
+    """Return two (p, 3): factors of x, of y and of 1 in the column u and the row v of picture j."""
+    xp = array_namespace(poses)
+    # A pose is few numbers: in double precision they cost nothing.
+    poses = xp.astype(poses, xp.float64)
+    angle = poses[:, 0] * (math.pi / 180)
+    cosine, sine = xp.cos(angle) * oversampling, xp.sin(angle) * oversampling
+    shift_y, shift_x = poses[:, 1], poses[:, 2]
+    mirror = xp.where(poses[:, 3] > 0.5, -xp.ones_like(angle), xp.ones_like(angle))
+    origin_u = side // 2 - mirror * (cosine * shift_x - sine * shift_y)
+    origin_v = side // 2 - (sine * shift_x + cosine * shift_y)
+    along_u = xp.stack([mirror * cosine, -mirror * sine, origin_u], axis=1)
+    along_v = xp.stack([sine, cosine, origin_v], axis=1)
+    return xp.astype(along_u, xp.float32), xp.astype(along_v, xp.float32)
