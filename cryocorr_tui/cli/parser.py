@@ -228,8 +228,8 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
         "--device",
         type=_device,
         default="auto",
-        metavar="auto|cpu|cuda[:N]",
-        help="where to compute (default: auto, a GPU where there is one)",
+        metavar="auto|cpu|cuda[:N[,M]]",
+        help="where to compute (default: auto, a GPU where there is one; two of them: cuda:0,1)",
     )
 
 
@@ -275,9 +275,11 @@ def _whole(low: int) -> Callable[[str], int]:
 
 
 def _device(text: str) -> str:
-    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", text, re.ASCII):
+    if re.fullmatch(r"auto|cpu|cuda(:\d+(,\d+)*)?", text, re.ASCII):
         return text
-    raise argparse.ArgumentTypeError(f"{text!r} is not auto, cpu, cuda or cuda:N, as in cuda:1")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not auto, cpu, cuda or cuda:N, as in cuda:1, or cuda:0,1 for two cards"
+    )
 
 
 def _mask_diameter(text: str) -> tuple[float, str]:

@@ -32,6 +32,7 @@ __all__ = ["PairScorer", "tile_size", "warm_up"]
 
 _LARGEST_TILE = 32  # about a quarter of a second on two cores, which is how long a cancel waits
 _LARGEST_TILE_ON_CARD = 256  # enough work for a card at once; not measured yet
+_WAYS_OUT = "close what else uses it, or choose a smaller --box or another --device"
 _COLUMN_CACHE = 512e6  # bytes of the host, at most
 
 
@@ -78,19 +79,25 @@ class PairScorer:
         self._usable = working.usable
         self._unknown = working.unknown
         self._passing = memory / 4  # bytes of what is thrown away when a tile is done
-        with backend.current():
-            self._agreement = RingAgreement(
-                working.images,
-                working.mask,
-                seed=settings.seed,
-                backend=backend,
-                memory=self._passing,
-            )
-            self._search = CoarseSearch(
-                backend.to_device(np.asarray(working.images * self._agreement.soft)),
-                shift_lattice(working.max_shift),
-                mirror=settings.mirror,
-            )
+        try:
+            with backend.current():
+                self._agreement = RingAgreement(
+                    working.images,
+                    working.mask,
+                    seed=settings.seed,
+                    backend=backend,
+                    memory=self._passing,
+                )
+                self._search = CoarseSearch(
+                    backend.to_device(np.asarray(working.images * self._agreement.soft)),
+                    shift_lattice(working.max_shift),
+                    mirror=settings.mirror,
+                )
+        except backend.out_of_memory as error:
+            raise DeviceError(
+                f"The memory of {backend.name} does not suffice for {len(working.images)} class "
+                f"averages; {_WAYS_OUT}."
+            ) from error
         self._rows: _Rows | None = None
         self._columns: OrderedDict[tuple[int, int], _Columns] = OrderedDict()
         self._column_cache = min(memory / 4, _COLUMN_CACHE) if backend.is_host else memory / 4
@@ -130,8 +137,7 @@ class PairScorer:
         height, width = rows.stop - rows.start, columns.stop - columns.start
         if height == width == 1:
             raise DeviceError(
-                f"The memory of {self._backend.name} does not suffice for a single pair; close "
-                "what else uses it, or choose a smaller --box or another --device."
+                f"The memory of {self._backend.name} does not suffice for one pair; {_WAYS_OUT}."
             )
         if width >= height:
             middle = columns.start + width // 2

@@ -7,7 +7,7 @@ import mrcfile
 import numba
 import numpy as np
 import pytest
-from devices import DEVICES, StrictBackend
+from devices import DEVICES, OutOfStrictMemoryError, StrictBackend
 from phantoms import (
     as_classes,
     disc_noise,
@@ -21,6 +21,7 @@ from phantoms import (
 from scipy.stats import rankdata
 
 from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.errors import DeviceError
 from cryocorr_tui.core.model import PAIR_FIELDS, MetricWeights, Pose, Settings
 from cryocorr_tui.core.preprocessing import prepare
 from cryocorr_tui.core.resources import sample_data
@@ -310,6 +311,44 @@ def test_of_a_tile_nothing_but_its_block_leaves_the_device(noisy):
     assert device.copies == [(len(PAIR_FIELDS), 3, 4)]
 
 
+# Memory that does not suffice
+
+
+class Cramped(StrictBackend):
+    """A device that runs out of memory where more than `pairs` are wanted at a time."""
+
+    pairs = 0
+
+    def to_device(self, array):
+        if array.dtype == bool and array.ndim == 2 and array.size > self.pairs:
+            raise OutOfStrictMemoryError
+        return super().to_device(array)
+
+
+def test_a_tile_that_does_not_fit_is_scored_in_halves(noisy, monkeypatch):
+    monkeypatch.setattr(Cramped, "pairs", 9)
+    working = replace(noisy, overlay=None)
+    expected = block_of(working, Backend("cpu"), columns=slice(5, 12), rows=slice(2, 7))
+    block = block_of(working, Cramped(), columns=slice(5, 12), rows=slice(2, 7))
+    assert_same_block(block, expected)
+
+
+def test_memory_for_no_pair_is_an_error_that_names_the_device_and_ways_out(noisy):
+    with pytest.raises(
+        DeviceError, match=r"memory of device1 does not suffice for one pair.*--box"
+    ):
+        block_of(noisy, Cramped(), rows=slice(0, 2), columns=slice(2, 4))
+
+
+def test_memory_for_no_working_set_is_an_error(noisy, monkeypatch):
+    def to_device(backend, array):
+        raise OutOfStrictMemoryError
+
+    monkeypatch.setattr(Cramped, "to_device", to_device)
+    with pytest.raises(DeviceError, match="does not suffice for 12 class averages"):
+        block_of(noisy, Cramped())
+
+
 # Tiles
 
 
@@ -324,6 +363,12 @@ def test_of_a_tile_nothing_but_its_block_leaves_the_device(noisy):
 )
 def test_the_tile_size_fits_the_memory_and_the_run(n, box, memory, side):
     assert tile_size(n, box, memory) == side
+
+
+def test_a_card_takes_larger_tiles():
+    assert tile_size(1000, 128, 8e9, on_card=True) == 123
+    assert tile_size(10_000, 128, 64e9, on_card=True) == 256
+    assert tile_size(100, 128, 64e9, on_card=True) == 100
 
 
 def test_warming_up_compiles_without_a_warning():
