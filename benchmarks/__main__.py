@@ -13,6 +13,7 @@ from benchmarks.measuring import Options, Table, machine
 
 BENCHMARKS = {
     "search": "benchmarks.search",
+    "gpu": "benchmarks.gpu",
     "recipe": "benchmarks.recipe",
     "accuracy": "benchmarks.accuracy",
     "weights": "benchmarks.weights",
