@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
 from numpy.typing import NDArray
-from scipy import fft
 
-from cryocorr_tui.core.backend import Backend, usable_cpus
+from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.fourier import rfft2
 from cryocorr_tui.core.metrics import (
     CORRECT_FROM,
     FRC_THRESHOLD,
@@ -23,8 +23,9 @@ from cryocorr_tui.core.metrics import (
     corrected,
     first_below,
     frc_crossing,
-    phase_randomised,
+    random_phases,
     shell_index,
+    with_phases,
 )
 from cryocorr_tui.core.model import FloatArray
 from cryocorr_tui.core.preprocessing import disc_mask
@@ -84,23 +85,24 @@ class RingAgreement:
         self._memory = memory
         self._cutoffs = [max(2, round(cutoff * box)) for cutoff in _CUTOFFS]
         self._levels = backend.to_device(np.array(self._cutoffs))
+        self._soft = backend.to_device(self.soft)
+        self._shell = backend.to_device(shell_index(box)[0])
         self._soft_inside = backend.to_device(self.soft[mask > 0])
         self._rings = backend.to_device(ring_matrix(box))
 
     def rows(self, ids: slice, metrics: MetricRows) -> FrcRows:
         """Return what `period` wants of pictures i; `metrics` are theirs, on the device."""
-        plain = fft.rfft2(self._images[ids] * self.soft)
-        random = fft.rfft2(self._randomised(ids) * self.soft)
+        images = self._backend.to_device(self._images[ids])
+        random = self._randomised(ids, images)
         return FrcRows(
             metrics=metrics,
-            spectra=self._backend.to_device(plain),
-            random_spectra=self._backend.to_device(random.reshape(-1, *plain.shape[1:])),
+            spectra=rfft2(images * self._soft),
+            random_spectra=rfft2(random * self._soft),
         )
 
     def columns(self, ids: slice) -> Any:
         """Return (cutoffs × n, box, box) float32: pictures j with phases random from each."""
-        random = self._randomised(ids)
-        return self._backend.to_device(random.reshape(-1, *random.shape[2:]))
+        return self._randomised(ids, self._backend.to_device(self._images[ids]))
 
     def period(self, rows: FrcRows, fine: Any, random: Any, scores: Any) -> Any:
         """Return the FRC = 0.5 period of every pair.
@@ -175,24 +177,23 @@ class RingAgreement:
             masked = resample(
                 pictures, second, poses, *where, metrics.inside, self._soft_inside, box
             )
-            transformed = fft.rfft2(masked, workers=usable_cpus())
-            return ring_sums(spectra, first, transformed, *shell_index(box))
-        xp = array_namespace(pictures)
+            return ring_sums(spectra, first, rfft2(masked), *shell_index(box))
         sampled = sample_pairs(pictures, second, poses, *where, pictures.shape[-1] // box)
         masked = on_square(sampled * self._soft_inside, metrics.inside, box)
-        transformed = xp.fft.rfftn(masked, axes=(-2, -1))
-        return ring_curves(xp.take(spectra, first, axis=0), transformed, self._rings)
+        spectra = array_namespace(spectra).take(spectra, first, axis=0)
+        return ring_curves(spectra, rfft2(masked), self._rings)
 
-    def _randomised(self, ids: slice) -> FloatArray:
-        """Return (cutoffs, n, box, box) float32: the pictures with phases random from each."""
-        images = self._images[ids]
-        result = np.empty((len(self._cutoffs), *images.shape), dtype=np.float32)
-        for at, cutoff in enumerate(self._cutoffs):
-            for k, image in enumerate(images):
-                # Every class has its own phases: two alike would correlate by construction.
-                seed = self._seed * 1_000_003 + ids.start + k
-                result[at, k] = phase_randomised(image, cutoff, seed=seed)
-        return result
+    def _randomised(self, ids: slice, images: Any) -> Any:
+        """Return (cutoffs × n, box, box) float32: the pictures with phases random from each."""
+        xp, box = array_namespace(images), images.shape[-1]
+        # Every class has its own phases: two alike would correlate by construction. They are drawn
+        # on the host, so that they are the same wherever the work is done.
+        seeds = [self._seed * 1_000_003 + number for number in range(ids.start, ids.stop)]
+        drawn = np.stack([random_phases(box, seed) for seed in seeds])
+        phases, spectra = self._backend.to_device(drawn), rfft2(images)
+        return xp.concat(
+            [with_phases(spectra, phases, self._shell >= cutoff) for cutoff in self._cutoffs]
+        )
 
 
 def ring_curves(first: Any, second: Any, rings: Any) -> Any:

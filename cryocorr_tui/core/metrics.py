@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import ndimage
 
+from cryocorr_tui.core.fourier import irfft2, rfft2
 from cryocorr_tui.core.model import FloatArray, MetricWeights
 
 __all__ = [
@@ -26,10 +27,12 @@ __all__ = [
     "ncc",
     "nmi",
     "phase_randomised",
+    "random_phases",
     "ring_correlation",
     "shell_index",
     "ssim",
     "unit_range",
+    "with_phases",
 ]
 
 BINS = 32  # grey levels of the joint histogram
@@ -305,12 +308,32 @@ def phase_randomised(image: FloatArray, cutoff: int, *, seed: int) -> FloatArray
     """
     box = image.shape[-1]
     shell, _ = shell_index(box)
-    spectrum = fft.rfft2(image)
-    # Phases of a real noise picture have the symmetry that keeps the result real.
-    noise = fft.rfft2(np.random.default_rng(seed).standard_normal((box, box), dtype=np.float32))
-    phase = noise / np.maximum(np.abs(noise), 1e-20)
-    spectrum = np.where(shell >= cutoff, np.abs(spectrum) * phase, spectrum)
-    return np.asarray(fft.irfft2(spectrum, s=(box, box)), dtype=np.float32)
+    return np.asarray(with_phases(rfft2(image), random_phases(box, seed), shell >= cutoff))
+
+
+def random_phases(box: int, seed: int) -> NDArray[np.complex64]:
+    """Return (box, box // 2 + 1) complex64 of modulus 1, phases of a real picture of noise."""
+    # They have the symmetry that keeps the result real.
+    noise = rfft2(np.random.default_rng(seed).standard_normal((box, box), dtype=np.float32))
+    return np.asarray(noise / np.maximum(np.abs(noise), 1e-20))
+
+
+def with_phases(spectra: Any, phases: Any, where: Any) -> Any:
+    """Return the pictures of spectra that get other phases in some samples.
+
+    Parameters
+    ----------
+    spectra, phases : (..., box, box // 2 + 1) complex64
+        Of any array namespace; the phases have modulus 1.
+    where : (box, box // 2 + 1) bool
+
+    Returns
+    -------
+    (..., box, box) float32
+    """
+    xp = array_namespace(spectra)
+    changed = xp.where(where, xp.abs(spectra) * phases, spectra)
+    return irfft2(changed, spectra.shape[-2])
 
 
 def unit_range(picture: FloatArray, mask: FloatArray) -> FloatArray:
@@ -348,4 +371,4 @@ def _entropy(probability: NDArray[np.float64]) -> float:
 
 
 def _masked_curve(first: FloatArray, second: FloatArray, mask: FloatArray) -> NDArray[np.float64]:
-    return ring_correlation(fft.rfft2(first * mask), fft.rfft2(second * mask))
+    return ring_correlation(rfft2(first * mask), rfft2(second * mask))

@@ -187,11 +187,11 @@ def _step(
     inverse_hessian = xp.take(rows.inverse_hessian, i, axis=0)
     projection = xp.take(rows.projection, i, axis=0)
     slope_j = sums[:, :3] / part
-    solved_i = (inverse_hessian @ projection[..., None])[..., 0]
+    solved_i = _times(inverse_hessian, projection)
     ahead = sums[:, 3] / part - xp.sum(slope_j * solved_i, axis=1)
     climbs = ahead > 0
     gain = (1.0 - xp.sum(projection * solved_i, axis=1)) / xp.where(climbs, ahead, 1.0)
-    step = (inverse_hessian @ (slope_j * gain[:, None])[..., None])[..., 0] - solved_i
+    step = _times(inverse_hessian, slope_j * gain[:, None]) - solved_i
     radius = math.sqrt(len_of(rows.x) / math.pi)
     length = xp.maximum(xp.abs(step[:, 0]) * radius, xp.hypot(step[:, 1], step[:, 2]))
     step = step * (LONGEST_STEP / xp.maximum(length, LONGEST_STEP))[:, None]
@@ -206,6 +206,12 @@ def _step(
     stepped = xp.stack([turned, moved_y * within, moved_x * within], axis=1)
     stepped = xp.concat([xp.astype(stepped, xp.float32), poses[:, 3:]], axis=1)
     return xp.where(climbs[:, None], stepped, poses), xp.where(climbs, length, 0.0)
+
+
+def _times(matrices: Any, vectors: Any) -> Any:
+    """Return (n, 3): matrices (n, 3, 3) times vectors (n, 3); n may be too large for one batch."""
+    xp = array_namespace(matrices)
+    return xp.sum(matrices * vectors[:, None, :], axis=2)
 
 
 def _distinct(found: Any, pose: Any, radius: float) -> tuple[Any, Any]:

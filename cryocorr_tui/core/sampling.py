@@ -14,6 +14,8 @@ from array_api_compat import array_namespace
 
 __all__ = ["on_square", "parts", "put_back", "sample_pairs"]
 
+_MOST_TOGETHER = 2**15  # matrix products of one batch, which every card can do
+
 
 def sample_pairs(pictures: Any, which: Any, poses: Any, x: Any, y: Any, oversampling: int) -> Any:
     """Sample picture j of each pair, turned and shifted by its pose, at offsets from i's centre.
@@ -78,7 +80,7 @@ def on_square(values: Any, inside: Any, box: int) -> Any:
 
 def parts(count: int, bytes_each: float, memory: float) -> Iterator[slice]:
     """Cut `count` items of so many bytes into slices that fit `memory`, of one item at least."""
-    together = max(1, int(min(count, memory / bytes_each)))
+    together = max(1, int(min(_MOST_TOGETHER, memory / bytes_each)))
     for first in range(0, count, together):
         yield slice(first, min(first + together, count))
 

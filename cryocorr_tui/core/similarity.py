@@ -32,6 +32,7 @@ __all__ = ["PairScorer", "tile_size", "warm_up"]
 
 _LARGEST_TILE = 32  # about a quarter of a second on two cores, which is how long a cancel waits
 _LARGEST_TILE_ON_CARD = 256  # enough work for a card at once; not measured yet
+_PASSING = 4e9  # bytes, at most, of what is thrown away when a tile is done; more gains nothing
 _WAYS_OUT = "close what else uses it, or choose a smaller --box or another --device"
 _COLUMN_CACHE = 512e6  # bytes of the host, at most
 
@@ -78,7 +79,7 @@ class PairScorer:
         self._weights = _normalised(settings.weights)
         self._usable = working.usable
         self._unknown = working.unknown
-        self._passing = memory / 4  # bytes of what is thrown away when a tile is done
+        self._passing = min(memory / 4, _PASSING)
         try:
             with backend.current():
                 self._agreement = RingAgreement(

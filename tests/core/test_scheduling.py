@@ -7,14 +7,15 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from devices import StrictBackend
+from devices import StrictBackend, assert_same_block, card
 from phantoms import as_classes, disc_noise, phantom
 
-from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.backend import Backend, choose_backends
+from cryocorr_tui.core.errors import DeviceError
 from cryocorr_tui.core.model import PAIR_FIELDS, Settings
 from cryocorr_tui.core.preprocessing import prepare
 from cryocorr_tui.core.scheduling import score_tiles
-from cryocorr_tui.core.similarity import PairScorer
+from cryocorr_tui.core.similarity import PairScorer, tile_size
 from cryocorr_tui.core.store import RunStore
 
 N, TILE = 6, 2
@@ -90,21 +91,58 @@ def test_an_error_of_a_card_reaches_the_consumer_and_ends_the_threads(store):
     assert threading.active_count() == before
 
 
+def stored(folder, working, backends, *, tile):
+    """Return the whole store that some devices write."""
+    folder.mkdir()
+
+    def scorer_on(backend):
+        return PairScorer(working, Settings(), backend, memory=4e7)
+
+    n = len(working.images)
+    with RunStore.create(folder, n=n, tile=tile, fingerprint="", manifest={}) as store:
+        for at, block in score_tiles(store.tiles(), backends, scorer_on):
+            store.write(at, block)
+        return store.window(slice(0, n), slice(0, n))
+
+
 def test_two_cards_write_the_store_that_one_writes(tmp_path):
     images = np.stack([phantom(24, seed=k % 3) for k in range(N)]) + 0.3 * disc_noise(N, 24)
     working = prepare(as_classes(images), Settings())
-
-    def stored(folder, backends):
-        folder.mkdir()
-
-        def scorer_on(backend):
-            return PairScorer(working, Settings(), backend, memory=4e7)
-
-        with RunStore.create(folder, n=N, tile=3, fingerprint="", manifest={}) as store:
-            for tile, block in score_tiles(store.tiles(), backends, scorer_on):
-                store.write(tile, block)
-            return store.window(slice(0, N), slice(0, N))
-
-    alone = stored(tmp_path / "one", [FIRST])
+    alone = stored(tmp_path / "one", working, [FIRST], tile=3)
     assert np.isfinite(alone[:, *np.triu_indices(N, 1)]).all()
-    assert stored(tmp_path / "two", [FIRST, SECOND]).tobytes() == alone.tobytes()
+    assert stored(tmp_path / "two", working, [FIRST, SECOND], tile=3).tobytes() == alone.tobytes()
+
+
+@pytest.mark.gpu
+def test_a_card_scores_a_thousand_classes_as_the_cpu_does(tmp_path):
+    backend, n, box = card(), 1000, 64
+    images = np.stack([phantom(box, seed=k % 50) for k in range(n)]) + 0.3 * disc_noise(n, box)
+    working = prepare(as_classes(images), Settings())
+    memory = 0.8 * backend.memory().free
+
+    def scorer_on(backend):
+        return PairScorer(working, Settings(), backend, memory=memory)
+
+    tile = tile_size(n, box, memory, on_card=True)
+    with RunStore.create(tmp_path, n=n, tile=tile, fingerprint="", manifest={}) as store:
+        for at, block in score_tiles(store.tiles(), [backend], scorer_on):
+            store.write(at, block)
+        assert store.pairs_done() == n * (n - 1) // 2
+        on_host = scorer_on(Backend("cpu"))
+        for rows, columns in ((slice(0, 32), slice(968, 1000)), (slice(500, 532), slice(600, 632))):
+            assert_same_block(store.window(rows, columns), on_host.score(rows, columns))
+    assert 0 < backend.memory().peak <= backend.memory().total
+    backend.release()
+
+
+@pytest.mark.gpu
+def test_two_cards_of_one_machine_write_one_store(tmp_path):
+    card()
+    try:
+        backends, _ = choose_backends("cuda:0,1")
+    except DeviceError:
+        pytest.skip("needs two NVIDIA cards and CuPy")
+    images = np.stack([phantom(32, seed=k % 5) for k in range(40)]) + 0.3 * disc_noise(40, 32)
+    working = prepare(as_classes(images), Settings())
+    alone = stored(tmp_path / "one", working, backends[:1], tile=8)
+    assert stored(tmp_path / "two", working, backends, tile=8).tobytes() == alone.tobytes()

@@ -7,7 +7,7 @@ import mrcfile
 import numba
 import numpy as np
 import pytest
-from devices import DEVICES, OutOfStrictMemoryError, StrictBackend
+from devices import DEVICES, OutOfStrictMemoryError, StrictBackend, assert_same_block
 from phantoms import (
     as_classes,
     disc_noise,
@@ -252,34 +252,6 @@ def test_noise_agrees_with_noise_nowhere():
 
 
 # On another device
-
-# The tolerance to which CPU and GPU agree, and why: sums in single precision are taken in another
-# order, so values differ by these; of 100 pairs one may end its climb a step earlier, or elect
-# another finalist of nearly the same blend, and differ by the second number.
-AGREEMENT = {
-    "blend": (1e-5, 1e-3),
-    "ncc": (1e-5, 1e-3),
-    "ssim": (1e-4, 5e-3),
-    "nmi": (1e-3, 5e-3),  # a grey value may fall to either side of the edge of a level
-    "frc_resolution_px": (1e-3, 0.5),
-    "shift_y_px": (1e-3, 0.05),
-    "shift_x_px": (1e-3, 0.05),
-}
-BORDERLINE = 0.02  # of the pairs
-
-
-def assert_same_block(block, expected):
-    np.testing.assert_array_equal(np.isnan(block), np.isnan(expected))
-    scored = np.isfinite(expected[0])
-    for name, (usual, most) in AGREEMENT.items():
-        at = PAIR_FIELDS.index(name)
-        difference = np.abs(block[at] - expected[at])[scored]
-        assert np.mean(difference > usual) <= BORDERLINE, name
-        assert difference.max() <= most, name
-    turn, mirrored = (PAIR_FIELDS.index(name) for name in ("rotation_deg", "mirrored"))
-    np.testing.assert_array_equal(block[mirrored], expected[mirrored])
-    difference = np.abs((block - expected)[turn][scored])
-    assert np.minimum(difference, 360 - difference).max() <= 0.3
 
 
 @pytest.fixture(scope="module", params=[40, 41], ids=["even", "odd"])
