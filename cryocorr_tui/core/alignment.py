@@ -3,7 +3,8 @@
 The enhanced correlation coefficient method (Evangelidis & Psarakis 2008,
 doi:10.1109/TPAMI.2008.113) in its inverse form: the derivatives are those of picture i and are
 computed once, each step only samples picture j once. Compiled for the CPU, parallel over pairs; the
-result of a pair does not depend on the number of threads.
+result of a pair does not depend on the number of threads. On other devices `refinement` takes the
+same steps in plain form.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from array_api_compat import array_namespace, is_numpy_array
 from cryocorr_tui.core import scoring_kernels
 from cryocorr_tui.core.alignment import OVERSAMPLING
 from cryocorr_tui.core.metrics import BINS, CLIP, SSIM_C1, SSIM_C2, SSIM_WINDOW
-from cryocorr_tui.core.sampling import on_square, parts, put_back, sample_pairs
+from cryocorr_tui.core.sampling import PosedPairs, on_square, parts, put_back, sample_pairs
 from cryocorr_tui.core.scoring_kernels import HARDLY, MetricRows
 
 __all__ = ["elect"]
@@ -65,7 +65,7 @@ def elect(
     i, j, _ = xp.nonzero(standing)
     taken = xp.reshape(standing, (-1,))
     at_pose = xp.take(xp.reshape(poses, (-1, 4)), xp.nonzero(taken)[0], axis=0)
-    scores = _scores_of_all(_Finalists(i, j, at_pose), rows, columns, unknown, memory)
+    scores = _scores_of_all(PosedPairs(i, j, at_pose), rows, columns, unknown, memory)
     blend = sum(weight * scores[:, at] for at, weight in enumerate(weights))
     told = xp.concat([blend[:, None], scores, at_pose], axis=1)
     told = xp.where(xp.isnan(blend)[:, None], xp.nan, told)
@@ -75,24 +75,6 @@ def elect(
     best = xp.argmax(ranked, axis=2, keepdims=True)
     best = xp.broadcast_to(best, (*standing.shape[:2], 1, 8))
     return xp.take_along_axis(told, best, axis=2)[..., 0, :]
-
-
-@dataclass(frozen=True, eq=False)
-class _Finalists:
-    """Poses that stand: rows i, columns j, each (p,) integer, and (p, 4) float32."""
-
-    i: Any
-    j: Any
-    poses: Any
-
-    def __len__(self) -> int:
-        return int(self.i.shape[0])
-
-    def at(self, places: Any) -> _Finalists:
-        xp = array_namespace(self.i)
-        return _Finalists(
-            xp.take(self.i, places), xp.take(self.j, places), xp.take(self.poses, places, axis=0)
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +95,7 @@ class _Seen:
 
 
 def _scores_of_all(
-    finalists: _Finalists, rows: MetricRows, columns: Any, unknown: Any | None, memory: float
+    finalists: PosedPairs, rows: MetricRows, columns: Any, unknown: Any | None, memory: float
 ) -> Any:
     """Return (p, 3) float32: NCC, SSIM and NMI of each finalist."""
     xp = array_namespace(columns)
@@ -147,7 +129,7 @@ def _scores(seen: _Seen, sampled: Any, rows: MetricRows) -> Any:
     return xp.stack([ncc, ssim, _nmi(seen, _levels(unit))], axis=1)
 
 
-def _everything(rows: MetricRows, finalists: _Finalists) -> _Seen:
+def _everything(rows: MetricRows, finalists: PosedPairs) -> _Seen:
     xp = array_namespace(rows.unit)
     inner = _inner(rows.unit.shape[-1])
 
@@ -165,7 +147,7 @@ def _everything(rows: MetricRows, finalists: _Finalists) -> _Seen:
     )
 
 
-def _where_shown(rows: MetricRows, finalists: _Finalists, unknown: Any | None) -> _Seen:
+def _where_shown(rows: MetricRows, finalists: PosedPairs, unknown: Any | None) -> _Seen:
     """Prepare pictures i over the pixels that print covers in neither picture of a pair.
 
     What `MetricRows` holds once for a picture i hangs on the mask, and here every pair has its own.

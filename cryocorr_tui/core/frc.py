@@ -29,7 +29,7 @@ from cryocorr_tui.core.metrics import (
 )
 from cryocorr_tui.core.model import FloatArray
 from cryocorr_tui.core.preprocessing import disc_mask
-from cryocorr_tui.core.sampling import on_square, parts, put_back, sample_pairs
+from cryocorr_tui.core.sampling import PosedPairs, on_square, parts, put_back, sample_pairs
 from cryocorr_tui.core.scoring_kernels import MetricRows, resample, ring_sums
 
 __all__ = ["FrcRows", "RingAgreement", "ring_curves", "ring_matrix"]
@@ -37,6 +37,7 @@ __all__ = ["FrcRows", "RingAgreement", "ring_curves", "ring_matrix"]
 _SOFT_EDGE = 0.05  # of the box: width of the soft edge of the mask of Fourier transforms
 _CUTOFFS = (0.04, 0.08, 0.13, 0.2, 0.3, 0.42)  # phase-randomised from these frequencies on, 1/px
 _BYTES_PER_PIXEL = 96  # of a pair: its samples, masked picture and two spectra
+_AT_ONCE_ON_HOST = 64  # pairs, so that their spectra stay near the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class RingAgreement:
     backend : Backend
         Where the work is done.
     memory : float
-        Bytes of the device that may be held beside the pictures.
+        Bytes of a card that may be held beside the pictures; the host needs next to none.
     """
 
     def __init__(
@@ -82,7 +83,8 @@ class RingAgreement:
         self._images = images
         self._seed = seed
         self._backend = backend
-        self._memory = memory
+        self._bytes_each = _BYTES_PER_PIXEL * box**2
+        self._memory = _AT_ONCE_ON_HOST * self._bytes_each if backend.is_host else memory
         self._cutoffs = [max(2, round(cutoff * box)) for cutoff in _CUTOFFS]
         self._levels = backend.to_device(np.array(self._cutoffs))
         self._soft = backend.to_device(self.soft)
@@ -129,11 +131,10 @@ class RingAgreement:
         j, i = xp.nonzero(scored)
         scored = xp.reshape(scored, (-1,))
         poses = xp.reshape(xp.permute_dims(scores[..., 4:], (1, 0, 2)), (-1, 4))
-        poses = xp.take(poses, xp.nonzero(scored)[0], axis=0)
-        each = _BYTES_PER_PIXEL * self.soft.size
+        pairs = PosedPairs(i, j, xp.take(poses, xp.nonzero(scored)[0], axis=0))
         found = [
-            self._period(rows, fine, random, scores.shape[:2], i[some], j[some], poses[some, :])
-            for some in parts(i.shape[0], each, self._memory)
+            self._period(rows, fine, random, scores.shape[:2], pairs.part(some))
+            for some in parts(len(pairs), self._bytes_each, self._memory)
         ]
         period = xp.full(scored.shape, xp.nan, dtype=xp.float64, device=fine.device)
         if found:
@@ -141,11 +142,11 @@ class RingAgreement:
         return xp.matrix_transpose(xp.reshape(period, scores.shape[1::-1]))
 
     def _period(
-        self, rows: FrcRows, fine: Any, random: Any, shape: Any, i: Any, j: Any, poses: Any
+        self, rows: FrcRows, fine: Any, random: Any, shape: tuple[int, int], pairs: PosedPairs
     ) -> Any:
-        """Return (p,) float64: the period of pairs of rows `i` and columns `j` at `poses`."""
+        """Return (p,) float64: the period of some pairs of a tile of `shape`."""
         xp = array_namespace(fine)
-        curve = self._curve(rows, rows.spectra, i, fine, j, poses)
+        curve = self._curve(rows, rows.spectra, fine, pairs)
         falls_at = first_below(curve, RANDOMISE_BELOW)
         level = xp.clip(xp.searchsorted(self._levels, falls_at, side="right") - 1, min=0)
         # The correction begins two shells beyond the cut-off: a curve that has crossed before
@@ -154,33 +155,25 @@ class RingAgreement:
         is_late = first_below(curve, FRC_THRESHOLD) >= cutoff + CORRECT_FROM
         late = xp.nonzero(is_late)[0]
         if late.shape[0]:
-            level = xp.take(level, late)
-            of_random = self._curve(
-                rows,
-                rows.random_spectra,
-                level * shape[0] + xp.take(i, late),
-                random,
-                level * shape[1] + xp.take(j, late),
-                xp.take(poses, late, axis=0),
+            level, those = xp.take(level, late), pairs.at(late)
+            at_level = PosedPairs(
+                level * shape[0] + those.i, level * shape[1] + those.j, those.poses
             )
+            of_random = self._curve(rows, rows.random_spectra, random, at_level)
             of_late = corrected(xp.take(curve, late, axis=0), of_random, xp.take(cutoff, late))
             curve = put_back(of_late, is_late, curve)
         return frc_crossing(curve, self.soft.shape[0])
 
-    def _curve(
-        self, rows: FrcRows, spectra: Any, first: Any, pictures: Any, second: Any, poses: Any
-    ) -> Any:
-        """Return (p, shells): FRC of ``spectra[first]`` with ``pictures[second]`` at `poses`."""
+    def _curve(self, rows: FrcRows, spectra: Any, pictures: Any, pairs: PosedPairs) -> Any:
+        """Return (p, shells): FRC of ``spectra[i]`` with ``pictures[j]`` at each pose."""
         metrics, box = rows.metrics, self.soft.shape[0]
-        where = metrics.x, metrics.y
+        sampling = pictures, pairs.j, pairs.poses, metrics.x, metrics.y
         if is_numpy_array(pictures):
-            masked = resample(
-                pictures, second, poses, *where, metrics.inside, self._soft_inside, box
-            )
-            return ring_sums(spectra, first, rfft2(masked), *shell_index(box))
-        sampled = sample_pairs(pictures, second, poses, *where, pictures.shape[-1] // box)
+            masked = resample(*sampling, metrics.inside, self._soft_inside, box)
+            return ring_sums(spectra, pairs.i, rfft2(masked), *shell_index(box))
+        sampled = sample_pairs(*sampling, pictures.shape[-1] // box)
         masked = on_square(sampled * self._soft_inside, metrics.inside, box)
-        spectra = array_namespace(spectra).take(spectra, first, axis=0)
+        spectra = array_namespace(spectra).take(spectra, pairs.i, axis=0)
         return ring_curves(spectra, rfft2(masked), self._rings)
 
     def _randomised(self, ids: slice, images: Any) -> Any:

@@ -8,7 +8,7 @@ test holds them equal.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from array_api_compat import array_namespace, is_numpy_array
@@ -24,7 +24,7 @@ from cryocorr_tui.core.alignment import (
     UNPROMISING,
     Templates,
 )
-from cryocorr_tui.core.sampling import parts, put_back, sample_pairs
+from cryocorr_tui.core.sampling import PosedPairs, parts, put_back, sample_pairs
 from cryocorr_tui.core.search import Candidates
 
 __all__ = ["refine"]
@@ -65,26 +65,13 @@ def refine(
     """
     if is_numpy_array(columns):
         return alignment.refine(rows, columns, candidates, wanted, max_shift=max_shift)
-    found, pose = _climb(rows, columns, candidates, wanted, max_shift, memory)
-    radius = math.sqrt(len_of(rows.x) / math.pi)
-    finalist, stands = _distinct(found, pose, radius)
-    return _last_step(rows, columns, pose, finalist, stands, max_shift, memory)
+    found, poses = _refined(rows, columns, candidates, wanted, max_shift, memory)
+    finalist, stands = _distinct(found, poses, _radius(rows))
+    finalists = _taken(poses, finalist)
+    return _last_step(rows, columns, finalists, stands, max_shift, memory)
 
 
-@dataclass(frozen=True, eq=False)
-class _Items:
-    """Poses to look at: rows i, columns j, each (n,) integer."""
-
-    i: Any
-    j: Any
-
-
-def len_of(array: Any) -> int:
-    """Return the length of a one-dimensional array."""
-    return int(array.shape[0])
-
-
-def _climb(
+def _refined(
     rows: Templates,
     columns: Any,
     candidates: Candidates,
@@ -92,17 +79,16 @@ def _climb(
     max_shift: float,
     memory: float,
 ) -> tuple[Any, Any]:
-    """Climb from every promising candidate on a quarter of the pixels.
+    """Climb from every promising candidate.
 
     Returns
     -------
     found : (candidates, r, c) float64
         NCC, −inf where nobody climbed.
-    pose : (candidates, r, c, 4) float32
+    poses : (candidates, r, c, 4) float32
     """
     xp = array_namespace(columns)
     correlation = candidates.correlation
-    shape = correlation.shape
     promising = xp.max(correlation, axis=0) - UNPROMISING
     tried = wanted & (correlation > -xp.inf) & (correlation >= promising)
     k, i, j = xp.nonzero(tried)
@@ -112,49 +98,56 @@ def _climb(
         xp.take(xp.reshape(part, (-1,)), place)
         for part in (candidates.rotation, candidates.shift_y, candidates.shift_x)
     ]
-    mirrored = xp.astype(k >= shape[0] // 2, xp.float32)
-    trial = xp.stack([*start, mirrored], axis=1)
-
-    pose = trial
-    found = xp.full_like(start[0], -xp.inf, dtype=xp.float64)
-    alive = xp.ones_like(found, dtype=xp.bool)
-    sums = xp.zeros((len_of(found), 6), dtype=xp.float64, device=columns.device)
-    part = rows.coarse / len_of(rows.x)
-    for _ in range(COARSE_STEPS):
-        at = xp.nonzero(alive)[0]
-        items = _Items(xp.take(i, at), xp.take(j, at))
-        seen = _sums(rows, columns, items, xp.take(trial, at, axis=0), rows.coarse, memory)
-        sums = put_back(seen, alive, sums)
-        reached = _ncc(sums, rows.coarse, part)
-        better = alive & (reached > found)
-        found = xp.where(better, reached, found)
-        pose = xp.where(better[:, None], trial, pose)
-        trial, moved = _step(rows, i, trial, sums, part, max_shift)
-        alive = better & (moved >= STILL)
+    mirrored = xp.astype(k >= correlation.shape[0] // 2, xp.float32)
+    trials = PosedPairs(i, j, xp.stack([*start, mirrored], axis=1))
+    found, poses = _climb(rows, columns, trials, max_shift, memory)
     everywhere = xp.full_like(xp.reshape(correlation, (-1,)), -xp.inf, dtype=xp.float64)
-    nowhere = xp.zeros((len_of(taken), 4), dtype=xp.float32, device=columns.device)
+    nowhere = xp.zeros((taken.shape[0], 4), dtype=xp.float32, device=columns.device)
     return (
-        xp.reshape(put_back(found, taken, everywhere), shape),
-        xp.reshape(put_back(pose, taken, nowhere), (*shape, 4)),
+        xp.reshape(put_back(found, taken, everywhere), correlation.shape),
+        xp.reshape(put_back(poses, taken, nowhere), (*correlation.shape, 4)),
     )
 
 
-def _sums(
-    rows: Templates, columns: Any, items: _Items, poses: Any, count: int, memory: float
-) -> Any:
+def _climb(
+    rows: Templates, columns: Any, trials: PosedPairs, max_shift: float, memory: float
+) -> tuple[Any, Any]:
+    """Return the highest NCC, (n,) float64, on the way up from each trial, and the pose there.
+
+    On a quarter of the pixels; whoever gains nothing more, or hardly moves, stops.
+    """
+    xp = array_namespace(columns)
+    part = rows.coarse / rows.x.shape[0]
+    poses = trials.poses
+    found = xp.full((len(trials),), -xp.inf, dtype=xp.float64, device=columns.device)
+    alive = xp.ones_like(found, dtype=xp.bool)
+    sums = xp.zeros((len(trials), 6), dtype=xp.float64, device=columns.device)
+    for _ in range(COARSE_STEPS):
+        climbing = trials.at(xp.nonzero(alive)[0])
+        sums = put_back(_sums(rows, columns, climbing, rows.coarse, memory), alive, sums)
+        reached = _ncc(sums, rows.coarse, part)
+        better = alive & (reached > found)
+        found = xp.where(better, reached, found)
+        poses = xp.where(better[:, None], trials.poses, poses)
+        stepped, moved = _step(rows, trials, sums, part, max_shift)
+        trials = replace(trials, poses=stepped)
+        alive = better & (moved >= STILL)
+    return found, poses
+
+
+def _sums(rows: Templates, columns: Any, trials: PosedPairs, count: int, memory: float) -> Any:
     """Return (n, 6) float64: the three Σ slope·j, Σij, Σj and Σj² over the first `count` pixels."""
     xp = array_namespace(columns)
     templates = xp.concat([rows.slopes, rows.values[:, None, :]], axis=1)[..., :count]
     x, y = rows.x[:count], rows.y[:count]
-    result = []
-    for some in parts(len_of(items.i), _BYTES_PER_PIXEL * count, memory):
-        sampled = sample_pairs(columns, items.j[some], poses[some, :], x, y, OVERSAMPLING)
+    result = [xp.zeros((0, 6), dtype=xp.float32, device=columns.device)]
+    for part in parts(len(trials), _BYTES_PER_PIXEL * count, memory):
+        some = trials.part(part)
+        sampled = sample_pairs(columns, some.j, some.poses, x, y, OVERSAMPLING)
         # (n, 4, pixels) @ (n, pixels, 1)
-        products = xp.take(templates, items.i[some], axis=0) @ sampled[..., None]
+        products = xp.take(templates, some.i, axis=0) @ sampled[..., None]
         total, square = xp.sum(sampled, axis=1), xp.sum(sampled * sampled, axis=1)
         result.append(xp.concat([products[..., 0], total[:, None], square[:, None]], axis=1))
-    if not result:
-        return xp.zeros((0, 6), dtype=xp.float64, device=columns.device)
     return xp.astype(xp.concat(result), xp.float64)
 
 
@@ -167,33 +160,30 @@ def _ncc(sums: Any, count: int, part: float) -> Any:
 
 
 def _step(
-    rows: Templates, i: Any, poses: Any, sums: Any, part: float, max_shift: float
+    rows: Templates, trials: PosedPairs, sums: Any, part: float, max_shift: float
 ) -> tuple[Any, Any]:
     """Return poses moved to the linearised maximum, and how far the rim of the mask moved, in px.
 
     Parameters
     ----------
     rows : Templates
-    i : (n,) integer
-        Row of each pose.
-    poses : (n, 4) float32
+    trials : PosedPairs
     sums : (n, 6) float64
         From `_sums`.
     part : float
         Share of the pixels that were summed over.
     max_shift : float
     """
-    xp = array_namespace(poses)
-    inverse_hessian = xp.take(rows.inverse_hessian, i, axis=0)
-    projection = xp.take(rows.projection, i, axis=0)
+    xp, poses = array_namespace(sums), trials.poses
+    inverse_hessian = xp.take(rows.inverse_hessian, trials.i, axis=0)
+    projection = xp.take(rows.projection, trials.i, axis=0)
     slope_j = sums[:, :3] / part
     solved_i = _times(inverse_hessian, projection)
     ahead = sums[:, 3] / part - xp.sum(slope_j * solved_i, axis=1)
     climbs = ahead > 0
     gain = (1.0 - xp.sum(projection * solved_i, axis=1)) / xp.where(climbs, ahead, 1.0)
     step = _times(inverse_hessian, slope_j * gain[:, None]) - solved_i
-    radius = math.sqrt(len_of(rows.x) / math.pi)
-    length = xp.maximum(xp.abs(step[:, 0]) * radius, xp.hypot(step[:, 1], step[:, 2]))
+    length = xp.maximum(xp.abs(step[:, 0]) * _radius(rows), xp.hypot(step[:, 1], step[:, 2]))
     step = step * (LONGEST_STEP / xp.maximum(length, LONGEST_STEP))[:, None]
 
     rotation, shift_y, shift_x = (xp.astype(poses[:, at], xp.float64) for at in range(3))
@@ -206,6 +196,11 @@ def _step(
     stepped = xp.stack([turned, moved_y * within, moved_x * within], axis=1)
     stepped = xp.concat([xp.astype(stepped, xp.float32), poses[:, 3:]], axis=1)
     return xp.where(climbs[:, None], stepped, poses), xp.where(climbs, length, 0.0)
+
+
+def _radius(rows: Templates) -> float:
+    """Return the radius of the mask in pixels."""
+    return math.sqrt(rows.x.shape[0] / math.pi)
 
 
 def _times(matrices: Any, vectors: Any) -> Any:
@@ -255,24 +250,31 @@ def _taken(pose: Any, candidate: Any) -> Any:
 
 
 def _last_step(
-    rows: Templates,
-    columns: Any,
-    pose: Any,
-    finalist: Any,
-    stands: Any,
-    max_shift: float,
-    memory: float,
+    rows: Templates, columns: Any, finalists: Any, stands: Any, max_shift: float, memory: float
 ) -> tuple[Any, Any]:
-    """Take one last, small step on all pixels from every finalist that stands."""
+    """Take one last, small step on all pixels from every finalist that stands.
+
+    Parameters
+    ----------
+    finalists : (finalists, r, c, 4) float32
+    stands : (finalists, r, c) bool
+
+    Returns
+    -------
+    poses : (r, c, finalists, 4) float32
+    ncc : (r, c, finalists) float32
+        Before the step.
+    """
     xp = array_namespace(columns)
-    count = len_of(rows.x)
+    count = rows.x.shape[0]
     _, i, j = xp.nonzero(stands)
     taken = xp.reshape(stands, (-1,))
-    start = xp.take(xp.reshape(_taken(pose, finalist), (-1, 4)), xp.nonzero(taken)[0], axis=0)
-    sums = _sums(rows, columns, _Items(i, j), start, count, memory)
-    ended, _ = _step(rows, i, start, sums, 1.0, max_shift)
+    start = xp.take(xp.reshape(finalists, (-1, 4)), xp.nonzero(taken)[0], axis=0)
+    trials = PosedPairs(i, j, start)
+    sums = _sums(rows, columns, trials, count, memory)
+    ended, _ = _step(rows, trials, sums, 1.0, max_shift)
     ncc = xp.astype(_ncc(sums, count, 1.0), xp.float32)
-    nowhere = xp.zeros((len_of(taken), 4), dtype=xp.float32, device=columns.device)
+    nowhere = xp.zeros((taken.shape[0], 4), dtype=xp.float32, device=columns.device)
     poses = xp.reshape(put_back(ended, taken, nowhere), (*stands.shape, 4))
     reached = put_back(ncc, taken, xp.full_like(nowhere[:, 0], -xp.inf))
     return (

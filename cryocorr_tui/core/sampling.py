@@ -8,13 +8,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from array_api_compat import array_namespace
 
-__all__ = ["on_square", "parts", "put_back", "sample_pairs"]
+__all__ = ["PosedPairs", "on_square", "parts", "put_back", "sample_pairs"]
 
 _MOST_TOGETHER = 2**15  # matrix products of one batch, which every card can do
+
+
+@dataclass(frozen=True, eq=False)
+class PosedPairs:
+    """Pairs of a tile, each at one pose; a pair may be there more than once.
+
+    Attributes
+    ----------
+    i, j : (p,) integer
+        Row and column of each.
+    poses : (p, 4) float32
+        Rotation in degrees, shift y, shift x in pixels of i, mirrored; `model.Pose`'s convention.
+    """
+
+    i: Any
+    j: Any
+    poses: Any
+
+    def __len__(self) -> int:
+        return int(self.i.shape[0])
+
+    def at(self, places: Any) -> PosedPairs:
+        """Return the pairs at some places, (m,) integer."""
+        xp = array_namespace(self.i)
+        return PosedPairs(
+            xp.take(self.i, places), xp.take(self.j, places), xp.take(self.poses, places, axis=0)
+        )
+
+    def part(self, places: slice) -> PosedPairs:
+        """Return the pairs of a slice."""
+        return PosedPairs(self.i[places], self.j[places], self.poses[places, :])
 
 
 def sample_pairs(pictures: Any, which: Any, poses: Any, x: Any, y: Any, oversampling: int) -> Any:

@@ -2,7 +2,7 @@
 
 The same formulas as in `metrics`, fused so that a pair is sampled once and everything stays in the
 cache; tests hold both equal. A pair is the work of one thread, so the result does not depend on
-the number of threads.
+the number of threads. On other devices `election` and `frc` do the same in plain form.
 """
 
 from __future__ import annotations
