@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring import Options, Table, measured
-from cryocorr_tui.core.model import FloatArray, Montage, Pose
+from cryocorr_tui.core.model import FloatArray, Hit, Montage, Pose
 from cryocorr_tui.core.readers import read
 from cryocorr_tui.core.reference import (
     SCALES,
-    Hit,
     Reference,
     ReferenceSpec,
     hunt,

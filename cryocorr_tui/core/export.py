@@ -27,6 +27,7 @@ from cryocorr_tui.core.model import (
     FloatArray,
     Groups,
     Quality,
+    Square,
 )
 from cryocorr_tui.core.scoring import pair_reason, pair_score, pair_weight
 from cryocorr_tui.core.store import SYMMETRIC_FIELDS, RunStore
@@ -261,7 +262,8 @@ def write_matrix(
 def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
     """Write ``squares.csv``: every square of every montage, in reading order.
 
-    Corners and sides are in pixels of the montage, y down.
+    Corners and sides are in pixels of the montage, y down. Score and pose, which bring the
+    reference onto a square, are empty where no reference was hunted.
 
     Raises
     ------
@@ -279,6 +281,10 @@ def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
         "confidence": _floats([s.confidence for _, _, s in found]),
         "cut": _booleans([s.cut for _, _, s in found]),
         "label_text": _texts([s.label_text for _, _, s in found]),
+        "score": _floats([_known_hit(s, "score") for _, _, s in found]),
+        "rotation_deg": _floats([_known_hit(s, "rotation") for _, _, s in found]),
+        "mirrored": _booleans([_known_hit(s, "mirrored") for _, _, s in found]),
+        "scale": _floats([_known_hit(s, "scale") for _, _, s in found]),
     }
     _write_table(path, pd.DataFrame(columns))
 
@@ -363,6 +369,10 @@ def _row_blocks(n: int) -> Iterator[slice]:
     step = max(1, PAIRS_AT_ONCE // n)
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
+
+
+def _known_hit(square: Square, field: str) -> float | None:
+    return None if square.hit is None else float(getattr(square.hit, field))
 
 
 def _texts(values: Sequence[str]) -> list[str]:

@@ -332,9 +332,9 @@ def test_the_squares_of_the_hits_come_in_reading_order_and_can_be_cut_out(hunted
 def test_squares_stay_inside_the_picture(hunted):
     montage, found = hunted
     height, width = montage.picture.shape
-    for hit in found.hits:
-        assert 0 <= hit.square.x <= width - hit.square.width
-        assert 0 <= hit.square.y <= height - hit.square.height
+    for square in found.squares:
+        assert 0 <= square.x <= width - square.width
+        assert 0 <= square.y <= height - square.height
 
 
 def test_the_same_hunt_gives_the_same_hits(hunted):

@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.backend import Backend, compiled_code
 from cryocorr_tui.core.errors import InputError, SettingsError
-from cryocorr_tui.core.model import Detection, Montage, Square
+from cryocorr_tui.core.model import Detection, Hit, Montage, Settings, Square
 from cryocorr_tui.core.reference.placement import Placement, Pyramid
 from cryocorr_tui.core.reference.proposal import LEAST_CORRELATION, find_places
 from cryocorr_tui.core.reference.reading import Reference, grey_without_overlays
 from cryocorr_tui.core.reference.views import Poses, View, decoys_of, search_poses, view_of
 
-__all__ = ["SCALES", "Hit", "Hunt", "hunt"]
+__all__ = ["SCALES", "Hunt", "hunt"]
 
-SCALES = (0.7, 1.4)
+SCALES = Settings.reference_scales
 DECOYS = 12
 MOST_DECOY_PLACES = 400
 FALSE_ALARM = 0.01  # chance that a decoy somewhere in a picture exceeds the threshold
@@ -44,36 +44,6 @@ _LARGEST_OVERLAP = 0.3  # of the smaller disc, before two hits are one
 
 
 @dataclass(frozen=True)
-class Hit:
-    """A place where the reference was found.
-
-    Attributes
-    ----------
-    square : Square
-        The box of the reference at the hit's scale, upright, in pixels of the picture; moved
-        inside where it would leave the picture a little. Its confidence is the score.
-    score : float
-        Correlation coefficient of reference and picture inside the disc, −1…1.
-    rotation, mirrored
-        Bring the *reference* onto the hit, as `model.Pose` does: mirror it left-right if
-        `mirrored`, then rotate it by `rotation` degrees, in [0, 360), counter-clockwise on screen.
-    scale : float
-        Pixels of the picture per pixel of the reference.
-    y, x : float
-        Where the centre of the reference, its pixel ``box // 2``, falls in the picture; whole
-        numbers are the centres of pixels.
-    """
-
-    square: Square
-    score: float
-    rotation: float
-    mirrored: bool
-    scale: float
-    y: float
-    x: float
-
-
-@dataclass(frozen=True)
 class Hunt:
     """What was found in one picture.
 
@@ -81,23 +51,39 @@ class Hunt:
     ----------
     source : str
         The picture.
-    hits : tuple of Hit
-        The best first.
+    squares : tuple of Square
+        In reading order, each with its hit. A square is the box of the reference at the hit's
+        scale, upright, moved inside where it would leave the picture a little.
     threshold : float
         The least score of a hit, −1…1.
+    highest : float
+        The highest score anywhere in the picture, −1…1; 0 where nothing resembles the reference.
     explanation : str
         Where the threshold comes from, one sentence.
     """
 
     source: str
-    hits: tuple[Hit, ...]
+    squares: tuple[Square, ...]
     threshold: float
+    highest: float
     explanation: str
 
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """The hits, the best first."""
+        hits = [square.hit for square in self.squares if square.hit is not None]
+        return tuple(sorted(hits, key=lambda hit: -hit.score))
+
     def detection(self) -> Detection:
-        """Return the squares of the hits in reading order."""
-        squares = _in_reading_order([hit.square for hit in self.hits])
-        return Detection(self.source, tuple(squares), (self.explanation,))
+        """Return the squares with what the user should know of them."""
+        notes = [self.explanation]
+        sides = [square.width for square in self.squares if not square.cut]
+        if sides and max(sides) - min(sides) > 1:
+            notes.append(
+                f"Hits of {min(sides):.0f} to {max(sides):.0f} px are cut upright and resampled "
+                "to one box."
+            )
+        return Detection(self.source, self.squares, tuple(notes))
 
 
 def hunt(
@@ -138,19 +124,43 @@ def hunt(
         Scales or a threshold out of range.
     """
     _validate(scales, threshold)
-    backend = backend or Backend("cpu")
     pyramid = Pyramid(grey_without_overlays(montage))
     _require_room(montage, pyramid, reference, scales)
     with compiled_code():
-        found, threshold, explanation = _search(
-            pyramid, reference, scales=scales, mirror=mirror, threshold=threshold, backend=backend
+        result = _search(
+            pyramid,
+            reference,
+            scales=scales,
+            mirror=mirror,
+            threshold=threshold,
+            backend=backend or Backend("cpu"),
         )
     hits = [
-        _hit(placement, score, reference, pyramid.shape)
-        for placement, score in found
+        _hit(placement, score)
+        for placement, score in result.found
         if scales[0] / _SCALE_SLIP <= placement.scale <= scales[1] * _SCALE_SLIP
     ]
-    return Hunt(montage.source, _without_overlap(hits, reference), threshold, explanation)
+    squares = [
+        _square(hit, reference.box, pyramid.shape)
+        for hit in _without_overlap(hits, reference.diameter)
+    ]
+    return Hunt(
+        montage.source,
+        tuple(_in_reading_order(squares)),
+        result.threshold,
+        result.highest,
+        result.explanation,
+    )
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Placements and scores from the threshold on; the rest as in `Hunt`."""
+
+    found: tuple[tuple[Placement, float], ...]
+    threshold: float
+    highest: float
+    explanation: str
 
 
 def _search(
@@ -161,11 +171,11 @@ def _search(
     mirror: bool,
     threshold: float | None,
     backend: Backend,
-) -> tuple[list[tuple[Placement, float]], float, str]:
-    """Return placements and scores from the threshold on, the threshold and its explanation."""
+) -> _Result:
     places = find_places(pyramid, reference, scales=scales, mirror=mirror, backend=backend)
     if not len(places.centres):
-        return [], threshold or LEAST_CORRELATION, "Nothing here resembles the reference."
+        nothing = "Nothing here resembles the reference."
+        return _Result((), threshold or LEAST_CORRELATION, 0.0, nothing)
     view = view_of(reference, scales[0])
     search = partial(search_poses, pyramid, mirror=mirror, backend=backend)
     chase = _Chase(pyramid, [view], search(places, [view]))
@@ -176,7 +186,8 @@ def _search(
         step = math.ceil(len(places.centres) / MOST_DECOY_PLACES)
         of_decoys = _Chase(pyramid, decoys, search(places.every(step), decoys))
         threshold, explanation = _threshold(chase, of_decoys, step)
-    return list(chase.found(threshold).values()), threshold, explanation
+    found = tuple(chase.found(threshold).values())
+    return _Result(found, threshold, chase.highest(chase.places)[0], explanation)
 
 
 def _validate(scales: tuple[float, float], threshold: float | None) -> None:
@@ -272,13 +283,8 @@ def _exceeded_by_chance(highest: Sequence[float], step: int) -> float:
     return math.tanh(location + spread * (rare + math.log(step)))
 
 
-def _hit(placement: Placement, score: float, reference: Reference, shape: tuple[int, int]) -> Hit:
-    side = reference.box * placement.scale
-    # From the middle of the centre pixel to the edge of the first one.
-    corner = placement.centre + 0.5 - (reference.box // 2 + 0.5) * placement.scale
-    x, y = np.clip(corner, 0, np.maximum(np.array(shape[::-1]) - side, 0)).tolist()
+def _hit(placement: Placement, score: float) -> Hit:
     return Hit(
-        square=Square(x, y, side, side, min(max(score, 0.0), 1.0), cut=side > min(shape) + 0.5),
         score=score,
         rotation=placement.rotation,
         mirrored=placement.mirrored,
@@ -288,13 +294,22 @@ def _hit(placement: Placement, score: float, reference: Reference, shape: tuple[
     )
 
 
-def _without_overlap(hits: Iterable[Hit], reference: Reference) -> tuple[Hit, ...]:
+def _square(hit: Hit, box: int, shape: tuple[int, int]) -> Square:
+    side = box * hit.scale
+    # From the middle of the centre pixel to the edge of the first one.
+    corner = np.array([hit.x, hit.y]) + 0.5 - (box // 2 + 0.5) * hit.scale
+    x, y = np.clip(corner, 0, np.maximum(np.array(shape[::-1]) - side, 0)).tolist()
+    cut = side > min(shape) + 0.5
+    return Square(x, y, side, side, min(max(hit.score, 0.0), 1.0), cut=cut, hit=hit)
+
+
+def _without_overlap(hits: Iterable[Hit], diameter: float) -> list[Hit]:
     """Return the best hits first, none of which overlaps a better one."""
     kept: list[Hit] = []
     for hit in sorted(hits, key=lambda hit: -hit.score):
-        if all(_overlap(hit, other, reference.diameter) <= _LARGEST_OVERLAP for other in kept):
+        if all(_overlap(hit, other, diameter) <= _LARGEST_OVERLAP for other in kept):
             kept.append(hit)
-    return tuple(kept)
+    return kept
 
 
 def _overlap(first: Hit, second: Hit, diameter: float) -> float:

@@ -110,7 +110,7 @@ def parse_reference(text: str) -> ReferenceSpec:
     )
 
 
-def load_reference(spec: ReferenceSpec, *, bottom_up: bool = False) -> Reference:
+def load_reference(spec: ReferenceSpec, *, bottom_up: bool = False, min_box: int = 24) -> Reference:
     """Read one particle view.
 
     A box or an image that is not square gives its largest centred square.
@@ -118,8 +118,8 @@ def load_reference(spec: ReferenceSpec, *, bottom_up: bool = False) -> Reference
     Parameters
     ----------
     spec : ReferenceSpec
-    bottom_up : bool
-        The squares of a montage count from the bottom row, as in `detect_squares`.
+    bottom_up, min_box
+        How the squares of a montage are found and counted, as in `detect_squares`.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def load_reference(spec: ReferenceSpec, *, bottom_up: bool = False) -> Reference
     if isinstance(source, Montage):
         picture = grey_without_overlays(source)
         if spec.index is not None:
-            squares = detect_squares(source, bottom_up=bottom_up).squares
+            squares = detect_squares(source, bottom_up=bottom_up, min_box=min_box).squares
             _require_index(spec, len(squares), "squares")
             square = squares[spec.index]
             place = (square.x, square.y, square.width, square.height)
