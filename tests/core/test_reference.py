@@ -315,7 +315,8 @@ def test_scores_fall_from_hit_to_hit_and_lie_above_the_threshold(hunted):
 
 def test_the_threshold_is_explained(hunted):
     _, found = hunted
-    assert f"{found.threshold:.2f} or more: scrambled copies of the reference" in found.explanation
+    assert f"by {found.threshold:.2f} or more: 12 scrambled copies" in found.explanation
+    assert f"in one of 50 such pictures one would reach {found.threshold:.2f}" in found.explanation
     assert found.explanation in found.detection().notes
 
 

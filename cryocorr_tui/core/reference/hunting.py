@@ -9,7 +9,7 @@ Pearson coefficient inside the disc of the reference, −1…1, and keeps the si
 How much is enough? A picture full of particles holds many places that look a little like the
 reference, so decoys of it (see `views`) are hunted beside it. What they reach in this very picture
 is what a wrong view of such a particle reaches; the threshold is what the best of all decoys would
-exceed in one picture of a hundred.
+exceed in one picture of fifty.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["SCALES", "Hunt", "hunt"]
 SCALES = Settings.reference_scales
 DECOYS = 12
 MOST_DECOY_PLACES = 400
-FALSE_ALARM = 0.01  # chance that a decoy somewhere in a picture exceeds the threshold
+FALSE_ALARM = 0.02  # chance that a decoy somewhere in a picture exceeds the threshold
 
 _LIKELY_PLACES = 5  # refined for each decoy
 _WON = 0.1  # correlation that the refinement may still win
@@ -251,22 +251,24 @@ class _Chase:
 def _threshold(own: _Chase, decoys: _Chase, step: int) -> tuple[float, str]:
     """Return the threshold from decoys that looked at every `step`-th place, and its explanation.
 
-    Where the reference itself is a hit by the decoys of all places, decoys, which share its orders
-    and perhaps its very noise, say little about wrong views: those places are left out and the
-    threshold is taken again, once (a step-down test as of Westfall & Young 1993, Resampling-Based
-    Multiple Testing, stopped early).
+    Where the reference itself is a hit, decoys, which share its orders and perhaps its very noise,
+    say little about wrong views: those places are left out and the threshold is taken again, until
+    no further hit appears (a step-down test as of Westfall & Young 1993, Resampling-Based Multiple
+    Testing).
     """
-    places = decoys.places
-    highest = decoys.highest(places)
-    threshold = _exceeded_by_chance(highest, step)
-    others = np.setdiff1d(places * step, list(own.found(threshold))) // step
-    if len(others):
-        highest = decoys.highest(others)
+    left = decoys.places
+    while True:
+        highest = decoys.highest(left)
         threshold = _exceeded_by_chance(highest, step)
+        others = np.setdiff1d(left * step, list(own.found(threshold))) // step
+        if len(others) in (0, len(left)):
+            break
+        left = others
     return threshold, (
-        f"Hits correlate by {threshold:.2f} or more: scrambled copies of the reference reach "
-        f"{min(highest):.2f} to {max(highest):.2f} here, and would reach {threshold:.2f} in "
-        f"{FALSE_ALARM:.0%} of such pictures."
+        f"Hits correlate with the reference by {threshold:.2f} or more: {len(highest)} scrambled "
+        "copies of it (of its size, brightness and fineness, but another particle) reach "
+        f"{min(highest):.2f} to {max(highest):.2f} elsewhere in this picture, and in one of "
+        f"{round(1 / FALSE_ALARM)} such pictures one would reach {threshold:.2f}."
     )
 
 

@@ -23,7 +23,7 @@ from cryocorr_tui.core.preprocessing import disc_mask
 from cryocorr_tui.core.reference.placement import Placement, Pyramid, Template
 from cryocorr_tui.core.reference.proposal import Places
 from cryocorr_tui.core.reference.reading import Reference
-from cryocorr_tui.core.search import CoarseSearch
+from cryocorr_tui.core.search import Candidates, CoarseSearch
 
 __all__ = ["Poses", "View", "decoys_of", "search_poses", "view_of"]
 
@@ -31,7 +31,7 @@ _LARGEST_BOX = 96  # pixels of the finest comparison
 _SEARCH_BOX = 40  # pixels
 _SCALES = np.array([0.93, 1.0, 1.075])  # about the scale of the place
 _SHIFTS = 1.6 * shift_lattice(1.5)  # pixels; the refinement does the rest
-_COLUMNS_AT_ONCE = 512
+_PLACES_AT_ONCE = 400  # bounds the working memory
 _POSES = 3  # refined at each place
 _SYMMETRIES = range(3, 13)
 _UNPROMISING = 0.1  # a pose this much below the best at low resolution is never the best
@@ -230,26 +230,36 @@ def search_poses(
     """
     zoom = views[0].zoom * len(views[0].image) / _SEARCH_BOX
     scales = places.scales[:, None] * _SCALES
-    patches = [
-        pyramid.sample(Placement(np.eye(2) * scale * zoom, centre), _SEARCH_BOX)
-        for centre, of_place in zip(places.centres, scales, strict=True)
-        for scale in of_place
-    ]
-    images = np.stack([*(view.resampled(_SEARCH_BOX) for view in views), *patches])
+    resampled = np.stack([view.resampled(_SEARCH_BOX) for view in views])
     mask = disc_mask(_SEARCH_BOX, views[0].diameter / zoom + 2, edge=4.0)
-    images -= (images * mask).sum(axis=(1, 2), keepdims=True) / mask.sum()
-    images *= mask
-    search = CoarseSearch(
-        backend.to_device(images), _SHIFTS, mirror=mirror, to_host=backend.to_host
-    )
-    rows = search.shifted(slice(0, len(views)))
-    found = [
-        search.candidates(rows, slice(first, min(first + _COLUMNS_AT_ONCE, len(images))))
-        for first in range(len(views), len(images), _COLUMNS_AT_ONCE)
-    ]
+    found: list[Candidates] = []
+    for first in range(0, len(scales), _PLACES_AT_ONCE):
+        those = slice(first, first + _PLACES_AT_ONCE)
+        patches = _patches(pyramid, places.centres[those], scales[those] * zoom)
+        images = np.concatenate([resampled, patches])
+        images -= (images * mask).sum(axis=(1, 2), keepdims=True) / mask.sum()
+        images *= mask
+        search = CoarseSearch(
+            backend.to_device(images), _SHIFTS, mirror=mirror, to_host=backend.to_host
+        )
+        rows = search.shifted(slice(0, len(views)))
+        found.append(search.candidates(rows, slice(len(views), len(images))))
     shape = (-1, len(views), *scales.shape)
     correlation, rotation, shift_y, shift_x = (
         np.concatenate([getattr(part, name) for part in found], axis=2).reshape(shape)
         for name in ("correlation", "rotation", "shift_y", "shift_x")
     )
     return Poses(correlation, rotation, shift_y, shift_x, places.centres, scales, zoom)
+
+
+def _patches(
+    pyramid: Pyramid, centres: NDArray[np.float64], steps: NDArray[np.float64]
+) -> FloatArray:
+    """Return what lies upright at n places, (n × k, box, box), for k pixel sizes of each."""
+    return np.stack(
+        [
+            pyramid.sample(Placement(np.eye(2) * step, centre), _SEARCH_BOX)
+            for centre, of_place in zip(centres, steps, strict=True)
+            for step in of_place
+        ]
+    )
