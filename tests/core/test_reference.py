@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phantoms import UNMOVED, disc_noise, phantom, turn_between
 
+from cryocorr_tui.core.backend import Backend
 from cryocorr_tui.core.detection import cut_out
 from cryocorr_tui.core.errors import InputError, NoSquaresError, SettingsError
 from cryocorr_tui.core.model import Montage, Pose
@@ -27,9 +28,10 @@ from cryocorr_tui.core.reference import (
     hunt,
     load_reference,
     parse_reference,
+    proposal,
 )
 from cryocorr_tui.core.reference.placement import Placement, Pyramid, Template
-from cryocorr_tui.core.reference.proposal import strongest
+from cryocorr_tui.core.reference.proposal import find_places, strongest
 from cryocorr_tui.core.reference.reading import grey_without_overlays
 from cryocorr_tui.core.reference.views import decoys_of, view_of
 
@@ -221,6 +223,20 @@ def test_the_strongest_match_is_the_correlation_coefficient_written_out(matching
             correlation_inside(disc, item, tiles[0, y : y + 11, x : x + 11]) for item in views
         )
         assert scores[0, y, x] == pytest.approx(expected, abs=1e-5)
+
+
+def test_of_very_many_places_the_highest_peaks_are_kept(hunted, monkeypatch):
+    montage, _ = hunted
+    reference = Reference("view", view())
+
+    def places():
+        pyramid = Pyramid(grey_without_overlays(montage))
+        backend = Backend("cpu")
+        return find_places(pyramid, reference, scales=(0.9, 1.1), mirror=True, backend=backend)
+
+    every = places()
+    monkeypatch.setattr(proposal, "_MOST_PLACES", 3)
+    np.testing.assert_array_equal(places().centres, every.centres[:3])
 
 
 def test_a_place_without_contrast_matches_nothing(matching):
