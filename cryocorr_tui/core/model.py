@@ -121,7 +121,8 @@ class Hit:
     Attributes
     ----------
     score : float
-        Correlation coefficient of reference and picture inside the disc, −1…1.
+        Correlation coefficient of reference and picture inside the disc, 40 pixels across the box,
+        −1…1.
     rotation, mirrored
         Bring the *reference* onto the hit, as `Pose` does: mirror it left-right if `mirrored`,
         then rotate it by `rotation` degrees, in [0, 360), counter-clockwise on screen.

@@ -2,9 +2,11 @@
 
 Three passes, from everywhere to exactly there. The *proposal* correlates a small copy of the
 picture with the reference in all rotations, mirror states and scales, by batches of FFTs, and keeps
-the places where the best of them peaks. The *search* finds the few best poses at each place. The
-*refinement* maximises the correlation over rotation, shift and scale. Every correlation is a
-Pearson coefficient inside the disc of the reference, −1…1, and keeps the sign of the contrast.
+the places where the best of them peaks. The *search* finds the few best poses at each place and
+scores them, 40 pixels across the box, where particles still differ and noise is low. The
+*refinement* maximises the correlation of the hits over rotation, shift and scale at full
+resolution. Every correlation is a Pearson coefficient inside the disc of the reference, −1…1, and
+keeps the sign of the contrast.
 
 How much is enough? A picture full of particles holds many places that look a little like the
 reference, so decoys of it (see `views`) are hunted beside it. What they reach in this very picture
@@ -37,9 +39,9 @@ DECOYS = 12
 MOST_DECOY_PLACES = 400
 FALSE_ALARM = 0.02  # chance that a decoy somewhere in a picture exceeds the threshold
 
-_LIKELY_PLACES = 5  # refined for each decoy
-_WON = 0.1  # correlation that the refinement may still win
-_SCALE_SLIP = 1.05  # how far the refinement may leave the range of scales
+_LIKELY_PLACES = 5  # scored for each decoy
+_WON = 0.1  # correlation that a score may still win over the search on its lattice of poses
+_SCALE_SLIP = 1.05  # how far a placement may leave the range of scales
 _LARGEST_OVERLAP = 0.3  # of the smaller disc, before two hits are one
 
 
@@ -186,7 +188,10 @@ def _search(
         step = math.ceil(len(places.centres) / MOST_DECOY_PLACES)
         of_decoys = _Chase(pyramid, decoys, search(places.every(step), decoys))
         threshold, explanation = _threshold(chase, of_decoys, step)
-    found = tuple(chase.found(threshold).values())
+    found = tuple(
+        (view.refined(pyramid, placement), score)
+        for placement, score in chase.found(threshold).values()
+    )
     return _Result(found, threshold, chase.highest(chase.places)[0], explanation)
 
 
@@ -213,14 +218,14 @@ def _require_room(
 
 
 class _Chase:
-    """The refined placements of some views, each computed when it is first asked for."""
+    """The scores of some views at some places, each computed when it is first asked for."""
 
     def __init__(self, pyramid: Pyramid, views: Sequence[View], poses: Poses) -> None:
         self._pyramid = pyramid
         self._views = views
         self._best = poses.best
         self._poses = poses
-        self._refined: dict[tuple[int, int], tuple[Placement, float]] = {}
+        self._scored: dict[tuple[int, int], tuple[Placement, float]] = {}
 
     @property
     def places(self) -> NDArray[np.intp]:
@@ -230,8 +235,8 @@ class _Chase:
     def found(self, threshold: float) -> dict[int, tuple[Placement, float]]:
         """Return, by place, placement and score of the first view where it reaches `threshold`."""
         promising = np.flatnonzero(self._best[0] >= threshold - _WON).tolist()
-        refined = {place: self._at(0, place) for place in promising}
-        return {place: item for place, item in refined.items() if item[1] >= threshold}
+        scored = {place: self._at(0, place) for place in promising}
+        return {place: item for place, item in scored.items() if item[1] >= threshold}
 
     def highest(self, places: NDArray[np.intp]) -> list[float]:
         """Return the highest score that each view reaches at any of some places."""
@@ -242,10 +247,10 @@ class _Chase:
         return highest
 
     def _at(self, view: int, place: int) -> tuple[Placement, float]:
-        if (view, place) not in self._refined:
+        if (view, place) not in self._scored:
             starts = self._poses.placements(view, place)
-            self._refined[view, place] = self._views[view].refined(self._pyramid, starts)
-        return self._refined[view, place]
+            self._scored[view, place] = self._views[view].scored(self._pyramid, starts)
+        return self._scored[view, place]
 
 
 def _threshold(own: _Chase, decoys: _Chase, step: int) -> tuple[float, str]:

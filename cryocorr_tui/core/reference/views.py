@@ -28,13 +28,14 @@ from cryocorr_tui.core.search import Candidates, CoarseSearch
 __all__ = ["Poses", "View", "decoys_of", "search_poses", "view_of"]
 
 _LARGEST_BOX = 96  # pixels of the finest comparison
-_SEARCH_BOX = 40  # pixels
+_SEARCH_BOX = (
+    40  # pixels of search and score: finer detail tells views apart less than it adds noise
+)
 _SCALES = np.array([0.93, 1.0, 1.075])  # about the scale of the place
 _SHIFTS = 1.6 * shift_lattice(1.5)  # pixels; the refinement does the rest
 _PLACES_AT_ONCE = 400  # bounds the working memory
 _POSES = 3  # refined at each place
 _SYMMETRIES = range(3, 13)
-_UNPROMISING = 0.1  # a pose this much below the best at low resolution is never the best
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,25 +62,27 @@ class View:
         step = np.eye(2) * len(self.image) / side
         return Pyramid(self.image).sample(Placement(step, centre), side)
 
-    def refined(self, pyramid: Pyramid, starts: list[Placement]) -> tuple[Placement, float]:
-        """Refine placements at rising resolution; return the best and its correlation."""
-        coarse, fine = self._templates
-        found = [coarse.aligned(pyramid, start) for start in starts]
-        least = max(correlation for _, correlation in found) - _UNPROMISING
-        finalists = [placement for placement, correlation in found if correlation >= least]
-        return max((fine.aligned(pyramid, item) for item in finalists), key=lambda item: item[1])
+    def scored(self, pyramid: Pyramid, starts: list[Placement]) -> tuple[Placement, float]:
+        """Align at low resolution from some placements; return the best and its correlation."""
+        found = [self._coarse.aligned(pyramid, start) for start in starts]
+        return max(found, key=lambda item: item[1])
+
+    def refined(self, pyramid: Pyramid, start: Placement) -> Placement:
+        """Return the best placement nearby at full resolution."""
+        placement, _ = self._fine.aligned(pyramid, start)
+        return placement
 
     @cached_property
-    def _templates(self) -> tuple[Template, Template]:
-        coarse, fine = (
-            Template(
-                self.resampled(side),
-                self.diameter / self.zoom * side / len(self.image),
-                self.zoom * len(self.image) / side,
-            )
-            for side in (_SEARCH_BOX, len(self.image))
-        )
-        return coarse, fine
+    def _coarse(self) -> Template:
+        return self._template(_SEARCH_BOX)
+
+    @cached_property
+    def _fine(self) -> Template:
+        return self._template(len(self.image))
+
+    def _template(self, side: int) -> Template:
+        zoom = self.zoom * len(self.image) / side
+        return Template(self.resampled(side), self.diameter / zoom, zoom)
 
 
 def view_of(reference: Reference, smallest_scale: float) -> View:
