@@ -58,9 +58,9 @@ def square_of(hit, *, columns):
     return int(hit.y // BOX) * columns + int(hit.x // BOX)
 
 
-def crowd(own, *, count=12):
+def crowd(own, *, count=12, seed=100):
     """Own views by square, among other particles."""
-    images = [view(Pose(rotation=29.0 * k), seed=100 + k) for k in range(count)]
+    images = [view(Pose(rotation=29.0 * k), seed=seed + k) for k in range(count)]
     for k, image in own.items():
         images[k] = image
     return images
@@ -331,8 +331,8 @@ def test_scores_fall_from_hit_to_hit_and_lie_above_the_threshold(hunted):
 
 def test_the_threshold_is_explained(hunted):
     _, found = hunted
-    assert f"by {found.threshold:.2f} or more: 12 scrambled copies" in found.explanation
-    assert f"in one of 50 such pictures one would reach {found.threshold:.2f}" in found.explanation
+    assert f"by {found.threshold:.2f} or more: 24 scrambled copies" in found.explanation
+    assert f"in one of 100 such pictures one would reach {found.threshold:.2f}" in found.explanation
     assert found.explanation in found.detection().notes
 
 
@@ -370,10 +370,11 @@ def test_a_negative_of_the_view_is_no_hit(hunted):
     assert hunt(Montage("negative.png", -montage.picture), Reference("view", view())).hits == ()
 
 
-def test_a_picture_without_the_view_holds_no_hit():
-    found = hunt(grid(crowd({}), columns=4), Reference("view", view()))
-    assert found.hits == ()
-    assert found.detection().squares == ()
+def test_pictures_without_the_view_hold_hardly_a_hit():
+    pictures = [grid(crowd({}, seed=seed), columns=4) for seed in (100, 200, 300, 400)]
+    found = [hunt(picture, Reference("view", view())) for picture in pictures]
+    # The threshold lets one in a hundred pass, and the first crowd holds a look-alike just above.
+    assert sum(len(of_picture.hits) for of_picture in found) <= 1
 
 
 @pytest.mark.parametrize("scale", [0.75, 1.3])
@@ -457,7 +458,7 @@ def test_a_threshold_that_is_no_correlation_is_refused(threshold):
 
 
 def test_a_decoy_has_the_radial_profile_of_the_reference_and_is_another_particle():
-    reference = view_of(Reference("view", view()), 1.0)
+    reference = view_of(Reference("view", view()))
     decoys = decoys_of(reference, 6)
     side = len(reference.image)
     offset = np.arange(side) - side // 2

@@ -11,7 +11,7 @@ keeps the sign of the contrast.
 How much is enough? A picture full of particles holds many places that look a little like the
 reference, so decoys of it (see `views`) are hunted beside it. What they reach in this very picture
 is what a wrong view of such a particle reaches; the threshold is what the best of all decoys would
-exceed in one picture of fifty.
+exceed in one picture of a hundred.
 """
 
 from __future__ import annotations
@@ -30,14 +30,21 @@ from cryocorr_tui.core.model import Detection, Hit, Montage, Settings, Square
 from cryocorr_tui.core.reference.placement import Placement, Pyramid
 from cryocorr_tui.core.reference.proposal import LEAST_CORRELATION, find_places
 from cryocorr_tui.core.reference.reading import Reference, grey_without_overlays
-from cryocorr_tui.core.reference.views import Poses, View, decoys_of, search_poses, view_of
+from cryocorr_tui.core.reference.views import (
+    Poses,
+    View,
+    decoys_of,
+    detailed_view_of,
+    search_poses,
+    view_of,
+)
 
 __all__ = ["SCALES", "Hunt", "hunt"]
 
 SCALES = Settings.reference_scales
-DECOYS = 12
+DECOYS = 24
 MOST_DECOY_PLACES = 400
-FALSE_ALARM = 0.02  # chance that a decoy somewhere in a picture exceeds the threshold
+FALSE_ALARM = 0.01  # chance that a decoy somewhere in a picture exceeds the threshold
 
 _LIKELY_PLACES = 5  # scored for each decoy
 _WON = 0.1  # correlation that a score may still win over the search on its lattice of poses
@@ -178,7 +185,7 @@ def _search(
     if not len(places.centres):
         nothing = "Nothing here resembles the reference."
         return _Result((), threshold or LEAST_CORRELATION, 0.0, nothing)
-    view = view_of(reference, scales[0])
+    view = view_of(reference)
     search = partial(search_poses, pyramid, mirror=mirror, backend=backend)
     chase = _Chase(pyramid, [view], search(places, [view]))
     if threshold is not None:
@@ -188,8 +195,9 @@ def _search(
         step = math.ceil(len(places.centres) / MOST_DECOY_PLACES)
         of_decoys = _Chase(pyramid, decoys, search(places.every(step), decoys))
         threshold, explanation = _threshold(chase, of_decoys, step)
+    detailed = detailed_view_of(reference, scales[0])
     found = tuple(
-        (view.refined(pyramid, placement), score)
+        (detailed.aligned(pyramid, [placement])[0], score)
         for placement, score in chase.found(threshold).values()
     )
     return _Result(found, threshold, chase.highest(chase.places)[0], explanation)
@@ -249,7 +257,7 @@ class _Chase:
     def _at(self, view: int, place: int) -> tuple[Placement, float]:
         if (view, place) not in self._scored:
             starts = self._poses.placements(view, place)
-            self._scored[view, place] = self._views[view].scored(self._pyramid, starts)
+            self._scored[view, place] = self._views[view].aligned(self._pyramid, starts)
         return self._scored[view, place]
 
 

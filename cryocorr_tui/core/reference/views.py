@@ -25,12 +25,10 @@ from cryocorr_tui.core.reference.proposal import Places
 from cryocorr_tui.core.reference.reading import Reference
 from cryocorr_tui.core.search import Candidates, CoarseSearch
 
-__all__ = ["Poses", "View", "decoys_of", "search_poses", "view_of"]
+__all__ = ["Poses", "View", "decoys_of", "detailed_view_of", "search_poses", "view_of"]
 
-_LARGEST_BOX = 96  # pixels of the finest comparison
-_SEARCH_BOX = (
-    40  # pixels of search and score: finer detail tells views apart less than it adds noise
-)
+_LARGEST_BOX = 96  # pixels of the finest alignment
+_SEARCH_BOX = 40  # pixels of search and score; finer detail adds more noise than difference
 _SCALES = np.array([0.93, 1.0, 1.075])  # about the scale of the place
 _SHIFTS = 1.6 * shift_lattice(1.5)  # pixels; the refinement does the rest
 _PLACES_AT_ONCE = 400  # bounds the working memory
@@ -56,40 +54,32 @@ class View:
     zoom: float
     diameter: float
 
-    def resampled(self, side: int) -> FloatArray:
-        """Return it at another resolution, (side, side)."""
-        centre = np.full(2, len(self.image) // 2, dtype=np.float64)
-        step = np.eye(2) * len(self.image) / side
-        return Pyramid(self.image).sample(Placement(step, centre), side)
-
-    def scored(self, pyramid: Pyramid, starts: list[Placement]) -> tuple[Placement, float]:
-        """Align at low resolution from some placements; return the best and its correlation."""
-        found = [self._coarse.aligned(pyramid, start) for start in starts]
+    def aligned(self, pyramid: Pyramid, starts: list[Placement]) -> tuple[Placement, float]:
+        """Align with the picture from some placements; return the best and its correlation."""
+        found = [self._template.aligned(pyramid, start) for start in starts]
         return max(found, key=lambda item: item[1])
 
-    def refined(self, pyramid: Pyramid, start: Placement) -> Placement:
-        """Return the best placement nearby at full resolution."""
-        placement, _ = self._fine.aligned(pyramid, start)
-        return placement
-
     @cached_property
-    def _coarse(self) -> Template:
-        return self._template(_SEARCH_BOX)
-
-    @cached_property
-    def _fine(self) -> Template:
-        return self._template(len(self.image))
-
-    def _template(self, side: int) -> Template:
-        zoom = self.zoom * len(self.image) / side
-        return Template(self.resampled(side), self.diameter / zoom, zoom)
+    def _template(self) -> Template:
+        return Template(self.image, self.diameter / self.zoom, self.zoom)
 
 
-def view_of(reference: Reference, smallest_scale: float) -> View:
+def view_of(reference: Reference) -> View:
+    """Return the reference at the resolution of search and score."""
+    return _resampled(reference, _SEARCH_BOX)
+
+
+def detailed_view_of(reference: Reference, smallest_scale: float) -> View:
     """Return the reference at the resolution at which its smallest hits are drawn."""
-    side = min(max(_SEARCH_BOX, math.floor(reference.box * smallest_scale)), _LARGEST_BOX)
-    whole = View(reference.image, 1.0, reference.diameter)
-    return View(whole.resampled(side), reference.box / side, reference.diameter)
+    side = min(math.floor(reference.box * smallest_scale), _LARGEST_BOX)
+    return _resampled(reference, max(side, _SEARCH_BOX))
+
+
+def _resampled(reference: Reference, side: int) -> View:
+    zoom = reference.box / side
+    centre = np.full(2, reference.box // 2, dtype=np.float64)
+    image = Pyramid(reference.image).sample(Placement(np.eye(2) * zoom, centre), side)
+    return View(image, zoom, reference.diameter)
 
 
 def decoys_of(view: View, count: int) -> tuple[View, ...]:
@@ -226,20 +216,20 @@ def search_poses(
     places : Places
         At least one.
     views : sequence of View
-        Of one reference.
+        From `view_of` or `decoys_of`, of one reference.
     mirror : bool
         Whether mirrored poses count.
     backend : Backend
     """
-    zoom = views[0].zoom * len(views[0].image) / _SEARCH_BOX
+    zoom = views[0].zoom
     scales = places.scales[:, None] * _SCALES
-    resampled = np.stack([view.resampled(_SEARCH_BOX) for view in views])
+    own = np.stack([view.image for view in views])
     mask = disc_mask(_SEARCH_BOX, views[0].diameter / zoom + 2, edge=4.0)
     found: list[Candidates] = []
     for first in range(0, len(scales), _PLACES_AT_ONCE):
         those = slice(first, first + _PLACES_AT_ONCE)
         patches = _patches(pyramid, places.centres[those], scales[those] * zoom)
-        images = np.concatenate([resampled, patches])
+        images = np.concatenate([own, patches])
         images -= (images * mask).sum(axis=(1, 2), keepdims=True) / mask.sum()
         images *= mask
         search = CoarseSearch(
