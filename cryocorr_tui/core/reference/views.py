@@ -31,7 +31,7 @@ _LARGEST_BOX = 96  # pixels of the finest alignment
 _SEARCH_BOX = 40  # pixels of search and score; finer detail adds more noise than difference
 _SCALES = np.array([0.93, 1.0, 1.075])  # about the scale of the place
 _SHIFTS = 1.6 * shift_lattice(1.5)  # pixels; the refinement does the rest
-_PLACES_AT_ONCE = 400  # bounds the working memory
+_PLACES_AT_ONCE = 160  # bounds the working memory
 _POSES = 3  # refined at each place
 _SYMMETRIES = range(3, 13)
 
