@@ -12,7 +12,7 @@ import pytest
 from cryocorr_tui.core.detection import cut_out, detect_squares, grey_picture
 from cryocorr_tui.core.detection.lattice import Lattice
 from cryocorr_tui.core.errors import NoSquaresError
-from cryocorr_tui.core.model import Detection, Labels, Montage, Square
+from cryocorr_tui.core.model import Detection, Hit, Labels, Montage, Square
 from cryocorr_tui.core.overlay import confidence_colour, draw_overlay
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks lie beside the package
@@ -328,6 +328,21 @@ def test_the_overlay_tints_the_print_that_is_masked_out() -> None:
 
     np.testing.assert_array_equal(overlay[35, 35], [152, 110, 133])
     np.testing.assert_array_equal(overlay[45, 45], [100, 100, 100])
+
+
+def test_the_overlay_shows_how_the_reference_lies_in_a_hit() -> None:
+    montage = Montage("grid.png", np.full((100, 100), 128, np.uint8))
+
+    def letter(rotation: float, *, mirrored: bool = False) -> np.ndarray:
+        hit = Hit(0.9, rotation, mirrored, scale=1.0, y=50.0, x=50.0)
+        square = Square(10, 10, 80, 80, 0.9, hit=hit)
+        return draw_overlay(montage, Detection("grid.png", (square,)))[10:26, 74:90, 2].astype(int)
+
+    upright = letter(0.0)
+    assert upright[:, :7].sum() > 1.5 * upright[:, 9:].sum()  # the stem of the F is left
+    np.testing.assert_allclose(letter(90.0), np.rot90(upright), atol=40)
+    np.testing.assert_allclose(letter(0.0, mirrored=True), upright[:, ::-1], atol=40)
+    np.testing.assert_allclose(letter(90.0, mirrored=True), np.rot90(upright[:, ::-1]), atol=40)
 
 
 def test_colours_of_confidence_run_from_vermilion_over_yellow_to_sky_blue() -> None:
