@@ -6,6 +6,7 @@ and once the lattice is known a faint square in it needs little evidence of its 
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from cryocorr_tui.core.detection.evidence import LineEvidence
 from cryocorr_tui.core.detection.lattice import Boxes, Cells, Lattice
@@ -149,37 +151,81 @@ def find_grids(
 
     Grids weaker than `least`, or than `relative` times the strongest, are left out.
     """
+    sizes = _Sizes(candidates)
     refused = 0
-    while refused < MOST_REFUSED and (best := _strongest_grid(candidates, least)) is not None:
+    while refused < MOST_REFUSED and (best := sizes.strongest_grid(least)) is not None:
         boxes = best.boxes()
         if _are_blocks(evidence, boxes):
-            candidates = candidates.only(~_same(candidates.boxes, boxes))
+            sizes.drop(_same(sizes.candidates.boxes, boxes))
             refused += 1
             continue
         yield best
         least = max(least, relative * best.strength)
-        candidates = candidates.only(~overlapping(candidates.boxes, boxes))
+        sizes.drop(overlapping(sizes.candidates.boxes, boxes))
 
 
-def _strongest_grid(candidates: Candidates, least: float) -> Grid | None:
-    """Return the strongest grid of boxes of any one size, None where all are below `least`."""
-    if not len(candidates.boxes):
+class _Sizes:
+    """Candidates by size, the sizes queued by the strength that a grid of them can have at most.
+
+    Dropping candidates makes no grid stronger, so that the strength of a grid found earlier stays
+    a bound, and only the sizes at the head of the queue are looked at again.
+    """
+
+    def __init__(self, candidates: Candidates) -> None:
+        self.candidates = candidates.only(np.argsort(_octave(candidates.boxes), kind="stable"))
+        self._kept = np.ones(len(candidates.boxes), bool)
+        self._octave = _octave(self.candidates.boxes)
+        self._drops = 0
+        self._queue: list[tuple[float, float, int, Grid | None]] = []
+        strength = self.candidates.strength()
+        for size in self._sizes():
+            alike = self._alike(size)
+            bound = _summed_places(self.candidates.boxes[alike], strength[alike], size)
+            heapq.heappush(self._queue, (-bound, size, -1, None))
+
+    def strongest_grid(self, least: float) -> Grid | None:
+        """Return the strongest grid of boxes of any one size, None where all are below `least`."""
+        while self._queue and -self._queue[0][0] > least:
+            _, size, drops, grid = self._queue[0]
+            if drops == self._drops:
+                return grid
+            alike = self._alike(size)
+            grid = _strongest_lattice(self.candidates.only(alike)) if len(alike) else None
+            strength = grid.strength if grid else 0.0
+            heapq.heapreplace(self._queue, (-strength, size, self._drops, grid))
         return None
-    octave = np.log((candidates.boxes[:, 2:] - candidates.boxes[:, :2]).mean(axis=1))
-    bins = np.rint((octave - octave.min()) / SIZE_STEP).astype(np.intp)
-    # No grid can be stronger than all boxes of its size together.
-    bound = np.convolve(np.bincount(bins, candidates.strength()), np.ones(5), "same")
-    best: Grid | None = None
-    for peak in np.argsort(-bound, kind="stable"):
-        if bound[peak] <= least:
-            break
-        size = math.exp(octave.min() + peak * SIZE_STEP)
-        alike = np.abs(octave - math.log(size)) <= SIZE_STEP + 2.0 / size
-        if alike.any():
-            grid = _strongest_lattice(candidates.only(alike))
-            if grid.strength > least:
-                best, least = grid, grid.strength
-    return best
+
+    def drop(self, which: NDArray[np.bool_]) -> None:
+        """Leave out some of `candidates` from here on."""
+        self._kept &= ~which
+        self._drops += 1
+
+    def _sizes(self) -> NDArray[np.float64]:
+        if not len(self._octave):
+            return np.empty(0)
+        steps = np.unique(np.rint((self._octave - self._octave[0]) / SIZE_STEP))
+        sizes: NDArray[np.float64] = np.exp(self._octave[0] + steps * SIZE_STEP)
+        return sizes
+
+    def _alike(self, size: float) -> NDArray[np.intp]:
+        """Return the numbers of the candidates of about a size that are not dropped."""
+        middle, reach = math.log(size), SIZE_STEP + 2.0 / size
+        first, last = np.searchsorted(self._octave, (middle - reach, middle + reach))
+        return first + np.flatnonzero(self._kept[first:last])
+
+
+def _octave(boxes: Boxes) -> NDArray[np.float64]:
+    octave: NDArray[np.float64] = np.log((boxes[:, 2:] - boxes[:, :2]).mean(axis=1))
+    return octave
+
+
+def _summed_places(boxes: Boxes, strength: NDArray[np.float64], size: float) -> float:
+    """Return the summed strength of the strongest box in each part of half a box of the picture."""
+    column, row = np.floor((boxes[:, :2] + boxes[:, 2:]) / size).astype(np.intp).T
+    place = row * (column.max() + 1) + column
+    order = np.argsort(place, kind="stable")
+    first = np.flatnonzero(np.diff(place[order], prepend=-1))
+    return float(np.maximum.reduceat(strength[order], first).sum())
 
 
 def _are_blocks(evidence: Sequence[LineEvidence], boxes: Boxes) -> bool:
@@ -205,9 +251,9 @@ def _are_blocks(evidence: Sequence[LineEvidence], boxes: Boxes) -> bool:
 
 def _same(boxes: Boxes, others: Boxes) -> NDArray[np.bool_]:
     """Say which boxes are one of the others, up to the width of a border."""
-    same = np.zeros(len(boxes), bool)
-    for other in others:
-        same |= np.abs(boxes - other).max(axis=1) <= 4 + 0.06 * (other[2] - other[0])
+    border = 4 + 0.06 * float(np.median(others[:, 2] - others[:, 0]))
+    distance, _ = cKDTree(others).query(boxes, p=np.inf, distance_upper_bound=border)
+    same: NDArray[np.bool_] = np.isfinite(distance)
     return same
 
 

@@ -33,6 +33,8 @@ SEARCH_PIXELS = 2_000_000  # larger pictures are searched on a reduced copy
 SMALLEST_RATIO = 0.4  # squares of a second grid may be this much smaller than those of the first
 MOST_GRIDS = 8
 LARGEST_ZOOM = 8
+SPARSE = 64
+ROWS_AT_ONCE = 256
 LEAST_RIVAL = 4  # boxes of a grid that keeps its place against the cells of another
 WEAKEST_GRID = 0.03  # strength in terms of the strongest grid
 LEAST_STRENGTH = 0.15  # in terms of height + width of the picture
@@ -154,13 +156,22 @@ def _find_zoomed_panels(picture: NDArray[np.generic], min_box: int) -> list[Pane
 
 def _whole_zoom(picture: NDArray[np.generic]) -> int:
     """Return how many times every pixel stands side by side, in x and y alike."""
-    height, width = picture.shape[:2]
-    for zoom in range(min(LARGEST_ZOOM, height, width), 1, -1):
-        small = picture[::zoom, ::zoom]
-        repeated = small.repeat(zoom, axis=0)[:height].repeat(zoom, axis=1)[:, :width]
-        if np.array_equal(repeated, picture):
-            return zoom
-    return 1
+    # A few lines rule a zoom out in nearly every picture.
+    spacing = _spacing_of_steps(picture[::SPARSE])
+    if spacing != 1:
+        spacing = math.gcd(_spacing_of_steps(picture), _spacing_of_steps(picture.swapaxes(0, 1)))
+    return max(
+        (zoom for zoom in range(1, LARGEST_ZOOM + 1) if spacing and spacing % zoom == 0), default=1
+    )
+
+
+def _spacing_of_steps(picture: NDArray[np.generic]) -> int:
+    """Return the greatest common divisor of all x at which the picture changes, 0 where none."""
+    changes = np.zeros(picture.shape[1], bool)
+    for rows in np.array_split(picture, math.ceil(len(picture) / ROWS_AT_ONCE)):
+        differs = rows[:, 1:] != rows[:, :-1]
+        changes[1:] |= differs.any(axis=tuple(i for i in range(differs.ndim) if i != 1))
+    return int(np.gcd.reduce(np.flatnonzero(changes)))
 
 
 def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
