@@ -26,7 +26,8 @@ __all__ = ["Candidates", "Grid", "box_sides", "candidate_boxes", "find_grids", "
 # Corners are sought with a short line (small squares) and a long one (faint borders); noise alone
 # reaches these means about once in a million pixels.
 CORNERS = ((20, 0.5), (56, 0.3))
-CORNER_LIMIT = 2000
+CORNER_LIMIT = 1500
+MOST_CANDIDATES = 12_000  # the best supported, where text or noise gives more
 MOST_BOXES = 600  # of one size that are looked at
 NEARLY = 0.1  # difference of support that decides nothing
 MOST_REFUSED = 40  # grids of blocks, before a picture is taken to be nothing but lines
@@ -117,7 +118,10 @@ def candidate_boxes(evidence: Sequence[LineEvidence], *, min_box: int) -> Candid
     mean = np.nansum(sides, axis=1) / np.maximum(inner, 1)
     good = (inner > 0) & (ranked[:, 0] > 0.25) & (mean > 0.5)
     good &= (inner < 2) | (ranked[:, 1] > 0.4)
-    return Candidates(boxes, mean.astype(np.float64), inner == 4).only(good)
+    found = Candidates(boxes, mean.astype(np.float64), inner == 4).only(good)
+    if len(found.boxes) > MOST_CANDIDATES:
+        found = found.only(np.argpartition(-found.support, MOST_CANDIDATES)[:MOST_CANDIDATES])
+    return found
 
 
 def _pair_corners(starts: NDArray[np.intp], ends: NDArray[np.intp], min_box: int) -> Boxes:
@@ -200,18 +204,28 @@ class _Sizes:
         self._kept &= ~which
         self._drops += 1
 
-    def _sizes(self) -> NDArray[np.float64]:
-        if not len(self._octave):
-            return np.empty(0)
-        steps = np.unique(np.rint((self._octave - self._octave[0]) / SIZE_STEP))
-        sizes: NDArray[np.float64] = np.exp(self._octave[0] + steps * SIZE_STEP)
-        return sizes
+    def _sizes(self) -> Iterator[float]:
+        """Yield sizes so close that boxes of any one size are about one of them."""
+        size, largest = (
+            (math.exp(self._octave[at]) for at in (0, -1)) if len(self._octave) else (1, 0)
+        )
+        while size <= largest:
+            yield size
+            following = np.searchsorted(self._octave, math.log(size) + _reach(size))
+            if following == len(self._octave):
+                return
+            size = math.exp(self._octave[following])
 
     def _alike(self, size: float) -> NDArray[np.intp]:
         """Return the numbers of the candidates of about a size that are not dropped."""
-        middle, reach = math.log(size), SIZE_STEP + 2.0 / size
+        middle, reach = math.log(size), _reach(size)
         first, last = np.searchsorted(self._octave, (middle - reach, middle + reach))
         return first + np.flatnonzero(self._kept[first:last])
+
+
+def _reach(size: float) -> float:
+    """Return by how much, as a natural logarithm, boxes of about a size may differ from it."""
+    return SIZE_STEP + 2.0 / size
 
 
 def _octave(boxes: Boxes) -> NDArray[np.float64]:
