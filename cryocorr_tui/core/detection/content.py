@@ -19,6 +19,7 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 FLAT = 0.985  # share of pixels at one level from which on a square is constant
 BRIGHT_PAPER = 200.0  # grey level of the paper of plots, texts and buttons
 LEAST_PAPER = 0.3  # share of a drawing that is paper
+LEAST_DARK_PAPER = 0.6  # the same on paper of another level
 INSET = 0.08  # of the box: keeps borders and their blur out
 SAMPLE = 40  # boxes that are looked at closely
 
@@ -64,7 +65,7 @@ def show_images(picture: NDArray[np.generic], grey: Bytes, boxes: Boxes) -> bool
 
 
 def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
-    """Say whether a box holds a drawing on bright paper: a plot, text, a table, an icon.
+    """Say whether a box holds a drawing on paper: a plot, text, a table, an icon.
 
     The ink of a drawing is thin or of one level; a particle is thick and shaded.
     """
@@ -75,7 +76,8 @@ def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
     rim[2:-2, 2:-2] = False
     paper = float(np.median(part[rim]))
     off = np.abs(part - paper)
-    if paper < BRIGHT_PAPER or np.mean(off <= 3) < LEAST_PAPER:
+    least = LEAST_PAPER if paper >= BRIGHT_PAPER else LEAST_DARK_PAPER
+    if np.mean(off <= 3) < least:
         return False
     side = max(5, min(part.shape) // 20)
     core = cv2.erode((off > 12).astype(np.uint8), np.ones((side, side), np.uint8)) > 0

@@ -34,6 +34,8 @@ MOST_REFUSED = 40  # grids of blocks, before a picture is taken to be nothing bu
 SIZE_STEP = 0.02  # natural logarithm: boxes of one size differ by less
 LONE_BOX = 0.4
 THROUGH = 0.65  # evidence of the lines inside a block in terms of those around it
+MOST_PARTS = 5  # abreast in a block
+LEAST_PART = 8  # pixels: smaller ones are no further evidence
 WIDEST_BLOCK_GUTTER = 0.12  # of the block
 MOST_UNEQUAL_SIDES = 0.04
 WIDEST_GUTTER = 1.2  # of the box; squares further apart are no neighbours
@@ -243,10 +245,12 @@ def _summed_places(boxes: Boxes, strength: NDArray[np.float64], size: float) -> 
 
 
 def _are_blocks(evidence: Sequence[LineEvidence], boxes: Boxes) -> bool:
-    """Say whether boxes are blocks of 2×2 or 3×3 squares: lines run right through them."""
+    """Say whether boxes are blocks of 2×2 to 5×5 cells: lines run right through them."""
     size = float(np.median(boxes[:, 2:] - boxes[:, :2]))
     frame = box_sides(evidence, boxes, slack=1).mean(axis=1)
-    for parts in (2, 3):
+    for parts in range(2, MOST_PARTS + 1):
+        if parts > 3 and size / parts < LEAST_PART:
+            break
         inner = boxes.copy()
         inner[:, 2:] = boxes[:, :2] + (boxes[:, 2:] - boxes[:, :2]) / parts
         across = inner.copy()

@@ -28,6 +28,12 @@ SEEN = 0.25  # agreement of the votes of a row or column of squares that makes a
 # Contrast of a line in terms of the strongest nearby that makes it one of the border's own: above
 # that of the blocks that JPEG leaves beside a border.
 SAME_BORDER = 0.3
+DEEPEST_FRAME = 0.16  # of the box
+FRAME_TOLERANCE = 8  # grey levels within which a frame is of one level
+# Shares of pixels at the level of the frame: within it, and two pixels further in. The rim of a
+# round mask goes over into its image slowly.
+IN_FRAME = 0.9
+BEHIND_FRAME = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +97,7 @@ def settle(
     boxes = _snapped(
         grey, grid.lattice.scaled(factor).boxes(grid.members), grid.members, reach=3 + 2 * factor
     )
+    boxes = _within_frames(grey, boxes)
     lattice = Lattice.through(boxes, grid.members)
     cells = lattice.cells_within(grey.shape)
     member = _contains(grid.members, cells)
@@ -260,6 +267,47 @@ def _snapped(grey: Bytes, boxes: Boxes, cells: Cells, *, reach: int) -> Boxes:
             shift[np.abs(shift - common) > max(2.5, 0.03 * size)] = common
             moved[:, side] += shift[np.searchsorted(lines, index)]
     return moved
+
+
+def _within_frames(grey: Bytes, boxes: Boxes) -> Boxes:
+    """Move the sides of boxes inwards past a frame that all of them have on every side."""
+    size = float(np.median(boxes[:, 2:] - boxes[:, :2]))
+    deepest = int(DEEPEST_FRAME * size)
+    rims = [_rims(grey, boxes, side, deepest) for side in range(4)]
+    if deepest < 4 or any(not rim.size for rim in rims):
+        return boxes
+    # The outermost pixel may be mixed with what lies around the frame.
+    level = np.median(np.concatenate([rim[1] for rim in rims]).astype(np.float32))
+    depth = [_depth_of_frame(rim, float(level)) for rim in rims]
+    if min(depth) < 2 or max(depth) - min(depth) > 2:
+        return boxes
+    return boxes + np.array([depth[0], depth[1], -depth[2], -depth[3]], np.float64)
+
+
+def _rims(grey: Bytes, boxes: Boxes, side: int, deepest: int) -> NDArray[np.uint8]:
+    """Return the (depth, n) pixels of all boxes from one side inwards, corners left out."""
+    picture = grey if side % 2 == 0 else grey.T
+    axis, inward = side % 2, 1 if side < 2 else -1
+    rims = []
+    for box in boxes:
+        at = round(float(box[side])) - (0 if side < 2 else 1)
+        depths = at + inward * np.arange(deepest)
+        if not 0 <= depths.min() <= depths.max() < picture.shape[1]:
+            continue
+        low, high = round(float(box[1 - axis])) + deepest, round(float(box[3 - axis])) - deepest
+        rims.append(picture[max(0, low) : max(0, high), depths].T)
+    return np.concatenate(rims, axis=1) if rims else np.empty((deepest, 0), np.uint8)
+
+
+def _depth_of_frame(rim: NDArray[np.uint8], level: float) -> int:
+    """Return how many pixels deep a rim is at one level, 0 where it does not end at a line."""
+    share = (np.abs(rim.astype(np.float32) - level) <= FRAME_TOLERANCE).mean(axis=1)
+    inner = np.flatnonzero(share[1:] < IN_FRAME) + 1
+    if not len(inner) or inner[0] + 2 > len(share):
+        return 0
+    depth = int(inner[0])
+    behind = share[min(depth + 2, len(share) - 1)]
+    return depth if behind < BEHIND_FRAME else 0
 
 
 def _to_line(picture: Bytes, boxes: Boxes, axis: int, side: int, inward: int, reach: int) -> float:

@@ -30,6 +30,9 @@ __all__ = ["cut_out", "detect_squares", "grey_picture"]
 Bytes = NDArray[np.uint8]
 
 SEARCH_PIXELS = 2_000_000  # larger pictures are searched on a reduced copy
+# Pixels of a picture, and of a square in it, that is looked at once more at half the size.
+LEAST_SIDE_FROM_AFAR = 64
+LEAST_BOX_FROM_AFAR = 24
 SMALLEST_RATIO = 0.4  # squares of a second grid may be this much smaller than those of the first
 MOST_GRIDS = 8
 LARGEST_ZOOM = 8
@@ -42,6 +45,7 @@ LEAST_STRENGTH = 0.15  # in terms of height + width of the picture
 # and a few boxes of photographs, where many can be chosen from, reach 0.8.
 FULL_SUPPORT = 0.58  # many large squares that fill the picture
 MANY_SUPPORT = 0.66
+REGULAR_SUPPORT = 0.72  # many, anywhere on a large page
 FEW_SUPPORT = 0.85
 MOSTLY = 0.6  # share of touching squares that are not constant
 FAINT_SUPPORT = 0.75  # below this, seams are looked for too
@@ -179,12 +183,38 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
     if min(grey.shape) < min_box:
         return []
     factor = max(1, math.ceil(math.sqrt(grey.size / SEARCH_PIXELS)))
+    evidence = _evidence_of(grey, factor)
+    smallest = max(12, min_box // factor)
+    panels = _panels_by_lines(picture, grey, evidence, factor, smallest)
+    if panels and float(panels[0].support.mean()) > FAINT_SUPPORT:
+        return panels
+    # Where no single side is plain, the seams of the whole picture may tell more.
+    touching = _touching_panel(picture, grey, evidence, factor, min_box)
+    panels = max(panels, touching, key=lambda found: sum(panel.area for panel in found))
+    if panels or min(grey.shape) < 2 * factor * LEAST_SIDE_FROM_AFAR:
+        return panels
+    # Noise that hides borders at full size averages out from further away.
+    factor, smallest = 2 * factor, max(LEAST_BOX_FROM_AFAR, min_box // (2 * factor))
+    return _panels_by_lines(picture, grey, _evidence_of(grey, factor), factor, smallest)
+
+
+def _evidence_of(grey: Bytes, factor: int) -> list[LineEvidence]:
     search = _reduced(grey, factor).astype(np.float32)
-    evidence = [line_evidence(search), line_evidence(texture_of(search), TEXTURE_SOFTNESS)]
+    return [line_evidence(search), line_evidence(texture_of(search), TEXTURE_SOFTNESS)]
+
+
+def _panels_by_lines(
+    picture: NDArray[np.generic],
+    grey: Bytes,
+    evidence: Sequence[LineEvidence],
+    factor: int,
+    smallest: int,
+) -> list[Panel]:
+    """Return the panels whose borders are seen; `smallest` is in pixels of the evidence."""
     found = find_grids(
-        candidate_boxes(evidence, min_box=max(12, min_box // factor)),
+        candidate_boxes(evidence, min_box=smallest),
         evidence,
-        least=LEAST_STRENGTH * sum(search.shape),
+        least=LEAST_STRENGTH * sum(grey.shape) / factor,
         relative=WEAKEST_GRID,
     )
     grids = list(itertools.islice(found, MOST_GRIDS))
@@ -206,11 +236,7 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
             and show_images(picture, grey, panel.whole)
         ):
             panels.append(panel)
-    if panels and float(panels[0].support.mean()) > FAINT_SUPPORT:
-        return panels
-    # Where no single side is plain, the seams of the whole picture may tell more.
-    touching = _touching_panel(picture, grey, evidence, factor, min_box)
-    return max(panels, touching, key=lambda found: sum(panel.area for panel in found))
+    return panels
 
 
 def _reduced(grey: Bytes, factor: int) -> Bytes:
@@ -274,6 +300,8 @@ def _is_convincing(panel: Panel, grey: Bytes, others: list[Panel]) -> bool:
         framed = x0 > 3 and y0 > 3 and x1 < width - 3 and y1 < height - 3
         return bool(framed and support > 0.93 and share > 0.05)
     enough = FEW_SUPPORT
+    if len(whole) >= 12 and panel.lattice.width >= 40:
+        enough = REGULAR_SUPPORT
     if len(whole) >= 6 and (share > 0.1 or others) and panel.lattice.width >= 28:
         enough = MANY_SUPPORT
     if len(whole) >= 12 and share > 0.4 and panel.lattice.width >= 48:
