@@ -155,7 +155,7 @@ def _cost(*, quick: bool) -> Table:
     Memory is that of a process that reads the picture and finds its squares.
     """
     drawn = draw_montage("text, bars, selections", np.random.default_rng(0))
-    rows = []
+    rows: list[tuple[str | float, ...]] = []
     for width, height in ((300, 200),) if quick else ((2650, 1400), (6000, 4000)):
         picture = _laid_on_page(drawn.picture, width, height)
         peaks = [1000 * peak for peak in _peaks(picture).values()]

@@ -222,7 +222,7 @@ class _Sizes:
         """Return the numbers of the candidates of about a size that are not dropped."""
         middle, reach = math.log(size), _reach(size)
         first, last = np.searchsorted(self._octave, (middle - reach, middle + reach))
-        return first + np.flatnonzero(self._kept[first:last])
+        return np.flatnonzero(self._kept[first:last]) + int(first)
 
 
 def _reach(size: float) -> float:
