@@ -27,6 +27,8 @@ __all__ = ["Candidates", "Grid", "box_sides", "candidate_boxes", "find_grids", "
 # reaches these means about once in a million pixels.
 CORNERS = ((20, 0.5), (56, 0.3))
 CORNER_LIMIT = 1500
+# Evidence that every side of a candidate needs, all but one, and all in the mean.
+LEAST_SIDE, SECOND_SIDE, MEAN_SIDE = 0.25, 0.4, 0.5
 MOST_CANDIDATES = 12_000  # the best supported, where text or noise gives more
 MOST_BOXES = 600  # of one size that are looked at
 NEARLY = 0.1  # difference of support that decides nothing
@@ -110,20 +112,37 @@ def candidate_boxes(evidence: Sequence[LineEvidence], *, min_box: int) -> Candid
     boxes = _pair_corners(
         np.unique(np.concatenate(starts), axis=0), np.unique(np.concatenate(ends), axis=0), min_box
     )
-    sides = box_sides(evidence, boxes, slack=1)
-    height, width = (side - 1 for side in evidence[0].vertical.shape)
-    # The edge of the picture may end a square, but it is no evidence for one.
-    edge = (boxes <= 1) | (boxes >= np.array([width, height, width, height]) - 1)
-    sides[edge] = np.nan
-    inner = 4 - edge.sum(axis=1)
-    ranked = np.sort(sides, axis=1)
+    boxes, sides = _with_four_sides(boxes, evidence)
+    inner = np.isfinite(sides).sum(axis=1)
     mean = np.nansum(sides, axis=1) / np.maximum(inner, 1)
-    good = (inner > 0) & (ranked[:, 0] > 0.25) & (mean > 0.5)
-    good &= (inner < 2) | (ranked[:, 1] > 0.4)
+    second = np.sort(sides, axis=1)[:, 1]
+    good = (inner > 0) & (mean > MEAN_SIDE) & ((inner < 2) | (second > SECOND_SIDE))
     found = Candidates(boxes, mean.astype(np.float64), inner == 4).only(good)
     if len(found.boxes) > MOST_CANDIDATES:
         found = found.only(np.argpartition(-found.support, MOST_CANDIDATES)[:MOST_CANDIDATES])
     return found
+
+
+def _with_four_sides(
+    boxes: Boxes, evidence: Sequence[LineEvidence]
+) -> tuple[Boxes, NDArray[np.float32]]:
+    """Return the boxes of which no side is unseen, and the evidence of their sides.
+
+    The edge of the picture may end a square, but it is no evidence for one: NaN.
+    """
+    height, width = (side - 1 for side in evidence[0].vertical.shape)
+    low, high = 1, (width - 1, height - 1)
+    sides = np.empty((len(boxes), 4), np.float32)
+    for which in range(4):
+        at = boxes[:, which]
+        edge = (at <= low) | (at >= high[which % 2])
+        seen = np.maximum.reduce([lines.side(boxes, which, slack=1) for lines in evidence])
+        seen[edge] = np.nan
+        sides[:, which] = seen
+        # Most pairs of corners share no side, so that the later sides have few boxes to look at.
+        kept = edge | (seen > LEAST_SIDE)
+        boxes, sides = boxes[kept], sides[kept]
+    return boxes, sides
 
 
 def _pair_corners(starts: NDArray[np.intp], ends: NDArray[np.intp], min_box: int) -> Boxes:
@@ -140,8 +159,8 @@ def _pair_corners(starts: NDArray[np.intp], ends: NDArray[np.intp], min_box: int
     count = np.searchsorted(diagonal, own + reach, "right") - first
     start = np.repeat(np.arange(len(starts)), count)
     end = np.arange(len(start)) - np.repeat(np.cumsum(count) - count, count) + first[start]
-    size = ends[end] - starts[start]
-    short, long = size.min(axis=1), size.max(axis=1)
+    wide, high = (ends[end, axis] - starts[start, axis] for axis in (0, 1))
+    short, long = np.minimum(wide, high), np.maximum(wide, high)
     square = (short >= min_box) & (long - short <= 2 + MOST_UNEQUAL_SIDES * short)
     return np.concatenate([starts[start[square]], ends[end[square]]], axis=1).astype(np.float64)
 
