@@ -19,7 +19,7 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 FLAT = 0.985  # share of pixels at one level from which on a square is constant
 BRIGHT_PAPER = 200.0  # grey level of the paper of plots, texts and buttons
 LEAST_PAPER = 0.3  # share of a drawing that is paper
-LEAST_DARK_PAPER = 0.6  # the same on paper of another level
+LEAST_DARK_PAPER = 0.8  # the same on paper of another level, which has no noise at all
 INSET = 0.08  # of the box: keeps borders and their blur out
 SAMPLE = 40  # boxes that are looked at closely
 
@@ -61,7 +61,7 @@ def show_images(picture: NDArray[np.generic], grey: Bytes, boxes: Boxes) -> bool
     sample = boxes[:: max(1, len(boxes) // SAMPLE)]
     if picture.ndim == 3 and np.median([_coloured(picture, box) for box in sample]) > 0.5:
         return False
-    return bool(np.mean([is_drawing(grey, box) for box in sample]) <= 0.5)
+    return bool(np.mean([is_drawing(grey, box) for box in sample]) < 0.5)
 
 
 def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
@@ -76,8 +76,8 @@ def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
     rim[2:-2, 2:-2] = False
     paper = float(np.median(part[rim]))
     off = np.abs(part - paper)
-    least = LEAST_PAPER if paper >= BRIGHT_PAPER else LEAST_DARK_PAPER
-    if np.mean(off <= 3) < least:
+    bright = paper >= BRIGHT_PAPER
+    if np.mean(off <= (3 if bright else 0)) < (LEAST_PAPER if bright else LEAST_DARK_PAPER):
         return False
     side = max(5, min(part.shape) // 20)
     core = cv2.erode((off > 12).astype(np.uint8), np.ones((side, side), np.uint8)) > 0

@@ -29,6 +29,7 @@ SEEN = 0.25  # agreement of the votes of a row or column of squares that makes a
 # that of the blocks that JPEG leaves beside a border.
 SAME_BORDER = 0.3
 DEEPEST_FRAME = 0.16  # of the box
+LEAST_FRAME = 2  # pixels: thinner ones are borders
 FRAME_TOLERANCE = 8  # grey levels within which a frame is of one level
 # Shares of pixels at the level of the frame: within it, and two pixels further in. The rim of a
 # round mask goes over into its image slowly.
@@ -270,17 +271,9 @@ def _snapped(grey: Bytes, boxes: Boxes, cells: Cells, *, reach: int) -> Boxes:
 
 
 def _within_frames(grey: Bytes, boxes: Boxes) -> Boxes:
-    """Move the sides of boxes inwards past a frame that all of them have on every side."""
-    size = float(np.median(boxes[:, 2:] - boxes[:, :2]))
-    deepest = int(DEEPEST_FRAME * size)
-    rims = [_rims(grey, boxes, side, deepest) for side in range(4)]
-    if deepest < 4 or any(not rim.size for rim in rims):
-        return boxes
-    # The outermost pixel may be mixed with what lies around the frame.
-    level = np.median(np.concatenate([rim[1] for rim in rims]).astype(np.float32))
-    depth = [_depth_of_frame(rim, float(level)) for rim in rims]
-    if min(depth) < 2 or max(depth) - min(depth) > 2:
-        return boxes
+    """Move the sides of boxes inwards past a frame that all of them have there."""
+    deepest = int(DEEPEST_FRAME * float(np.median(boxes[:, 2:] - boxes[:, :2])))
+    depth = [_depth_of_frame(_rims(grey, boxes, side, deepest)) for side in range(4)]
     return boxes + np.array([depth[0], depth[1], -depth[2], -depth[3]], np.float64)
 
 
@@ -299,15 +292,16 @@ def _rims(grey: Bytes, boxes: Boxes, side: int, deepest: int) -> NDArray[np.uint
     return np.concatenate(rims, axis=1) if rims else np.empty((deepest, 0), np.uint8)
 
 
-def _depth_of_frame(rim: NDArray[np.uint8], level: float) -> int:
+def _depth_of_frame(rim: NDArray[np.uint8]) -> int:
     """Return how many pixels deep a rim is at one level, 0 where it does not end at a line."""
+    if min(rim.shape) < 4:
+        return 0
+    level = float(np.median(rim[1]))  # the outermost pixel may be mixed with what lies around
     share = (np.abs(rim.astype(np.float32) - level) <= FRAME_TOLERANCE).mean(axis=1)
     inner = np.flatnonzero(share[1:] < IN_FRAME) + 1
-    if not len(inner) or inner[0] + 2 > len(share):
-        return 0
-    depth = int(inner[0])
-    behind = share[min(depth + 2, len(share) - 1)]
-    return depth if behind < BEHIND_FRAME else 0
+    depth = int(inner[0]) if len(inner) else len(share)
+    ends = LEAST_FRAME <= depth < len(share) - 2 and share[depth + 2] < BEHIND_FRAME
+    return depth if ends else 0
 
 
 def _to_line(picture: Bytes, boxes: Boxes, axis: int, side: int, inward: int, reach: int) -> float:

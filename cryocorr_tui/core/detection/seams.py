@@ -32,7 +32,7 @@ LEAST_CONTRAST = 0.1  # octaves of step between pixels
 FULL_CONTRAST = 1.0  # more says no more: a single strong line is no comb
 BANDS = 3
 SAME_SEAM = 0.8  # contrast in terms of the strongest division: some of the same seams
-FAINT_TOOTH = 0.5  # contrast of a line in terms of the true seams beside it: none of them
+FAINT_TOOTH = 0.4  # contrast of a line in terms of the true seams beside it: none of them
 
 
 def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[Boxes, Cells]:

@@ -33,6 +33,7 @@ SEARCH_PIXELS = 2_000_000  # larger pictures are searched on a reduced copy
 # Pixels of a picture, and of a square in it, that is looked at once more at half the size.
 LEAST_SIDE_FROM_AFAR = 64
 LEAST_BOX_FROM_AFAR = 24
+LEAST_SQUARES_FROM_AFAR = 4
 SMALLEST_RATIO = 0.4  # squares of a second grid may be this much smaller than those of the first
 MOST_GRIDS = 8
 LARGEST_ZOOM = 8
@@ -195,7 +196,8 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
         return panels
     # Noise that hides borders at full size averages out from further away.
     factor, smallest = 2 * factor, max(LEAST_BOX_FROM_AFAR, min_box // (2 * factor))
-    return _panels_by_lines(picture, grey, _evidence_of(grey, factor), factor, smallest)
+    panels = _panels_by_lines(picture, grey, _evidence_of(grey, factor), factor, smallest)
+    return panels if panels and len(panels[0].whole) >= LEAST_SQUARES_FROM_AFAR else []
 
 
 def _evidence_of(grey: Bytes, factor: int) -> list[LineEvidence]:
