@@ -53,15 +53,17 @@ def gutter_level(grey: Bytes, boxes: Boxes, lattice: Lattice) -> float:
     return float(np.median(pixels)) if pixels.size else math.nan
 
 
-def show_images(picture: NDArray[np.generic], grey: Bytes, boxes: Boxes) -> bool:
-    """Say whether boxes show grey images rather than drawings, colours or nothing."""
+def show_images(
+    picture: NDArray[np.generic], grey: Bytes, boxes: Boxes, *, drawings: float = 0.5
+) -> bool:
+    """Say whether boxes show grey images rather than colours, nothing or a share of drawings."""
     _, flat = levels(grey, boxes)
     if np.mean(flat < FLAT) < 0.25:
         return False
     sample = boxes[:: max(1, len(boxes) // SAMPLE)]
     if picture.ndim == 3 and np.median([_coloured(picture, box) for box in sample]) > 0.5:
         return False
-    return bool(np.mean([is_drawing(grey, box) for box in sample]) < 0.5)
+    return bool(np.mean([is_drawing(grey, box) for box in sample]) < drawings)
 
 
 def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:

@@ -195,6 +195,9 @@ def _grow(cells: Cells, member: Mask, signs: _Signs) -> Mask:
     """Return which cells of the lattice are squares, from the members outwards."""
     image = ~signs.constant & ~signs.blank
     kept = member & ~signs.blank & (image | signs.framed)
+    # Print beside a grid may have a place in its lattice.
+    if np.mean(signs.drawing[kept]) < 0.5:
+        kept &= ~(signs.drawing & image)
     typical = float(np.median(signs.mean[kept & ~signs.cut])) if (kept & ~signs.cut).any() else 1.0
     within = np.all(
         (cells >= cells[member].min(axis=0)) & (cells <= cells[member].max(axis=0)), axis=1

@@ -27,6 +27,7 @@ UNEQUAL_SIDES = 0.02
 # (JPEG blocks make many good combs).
 SEAM_SIGMAS = 4.5
 LEAST_SIGMAS = 2.0
+LONE_SIGMAS = 9.0  # of the only seam there is
 SEAM_LEAD = 1.3
 LEAST_CONTRAST = 0.1  # octaves of step between pixels
 FULL_CONTRAST = 1.0  # more says no more: a single strong line is no comb
@@ -58,7 +59,8 @@ def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[Boxes, Cells]:
             for bands, count in zip(contrast, (columns, rows), strict=True)
             if count > 1
         ]
-        if _are_seams(combs):
+        least = LONE_SIGMAS if columns * rows == 2 else SEAM_SIGMAS
+        if _are_seams(combs, least):
             found.append((float(np.mean([comb.contrast for comb in combs])), columns, rows))
     # A coarser comb sees some of the seams, a finer one also what resampling leaves between them.
     strongest = max((contrast for contrast, _, _ in found), default=0.0)
@@ -123,13 +125,13 @@ class _Comb:
     lead: float = 0.0
 
 
-def _are_seams(combs: list[_Comb]) -> bool:
-    """Say whether the lines of one or both directions together are seams."""
+def _are_seams(combs: list[_Comb], least: float) -> bool:
+    """Say whether the lines of one or both directions together reach `least` sigmas."""
     sigmas = np.array([comb.sigmas for comb in combs])
     lead = np.array([comb.lead for comb in combs])
     return bool(
         sigmas.min() >= LEAST_SIGMAS
-        and sigmas.sum() >= SEAM_SIGMAS * np.sqrt(len(combs))
+        and sigmas.sum() >= least * np.sqrt(len(combs))
         and lead.min() >= 1.0
         and lead.prod() >= SEAM_LEAD
         and np.mean([comb.contrast for comb in combs]) >= LEAST_CONTRAST

@@ -48,6 +48,7 @@ FULL_SUPPORT = 0.58  # many large squares that fill the picture
 MANY_SUPPORT = 0.66
 REGULAR_SUPPORT = 0.72  # many, anywhere on a large page
 FEW_SUPPORT = 0.85
+DRAWINGS_BESIDE = 0.2  # share of drawings from which on a further grid is a plot beside the first
 MOSTLY = 0.6  # share of touching squares that are not constant
 FAINT_SUPPORT = 0.75  # below this, seams are looked for too
 
@@ -235,7 +236,7 @@ def _panels_by_lines(
         if (
             panel is not None
             and _is_convincing(panel, grey, panels)
-            and show_images(picture, grey, panel.whole)
+            and show_images(picture, grey, panel.whole, drawings=DRAWINGS_BESIDE if panels else 0.5)
         ):
             panels.append(panel)
     return panels
