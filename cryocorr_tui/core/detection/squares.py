@@ -50,6 +50,7 @@ REGULAR_SUPPORT = 0.72  # many, anywhere on a large page
 FEW_SUPPORT = 0.85
 DRAWINGS_BESIDE = 0.2  # share of drawings from which on a further grid is a plot beside the first
 MOSTLY = 0.6  # share of touching squares that are not constant
+SAME_AREA = 0.95  # of the panels that lines show, from which on seams divide the same squares
 FAINT_SUPPORT = 0.75  # below this, seams are looked for too
 
 
@@ -188,17 +189,28 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
     evidence = _evidence_of(grey, factor)
     smallest = max(12, min_box // factor)
     panels = _panels_by_lines(picture, grey, evidence, factor, smallest)
-    if panels and float(panels[0].support.mean()) > FAINT_SUPPORT:
+    if panels and float(panels[0].support.mean()) > FAINT_SUPPORT and not _may_be_blocks(panels):
         return panels
     # Where no single side is plain, the seams of the whole picture may tell more.
     touching = _touching_panel(picture, grey, evidence, factor, min_box)
-    panels = max(panels, touching, key=lambda found: sum(panel.area for panel in found))
+    area, touching_area = (sum(panel.area for panel in found) for found in (panels, touching))
+    if touching_area > area * SAME_AREA:
+        panels = touching
     if panels or min(grey.shape) < 2 * factor * LEAST_SIDE_FROM_AFAR:
         return panels
     # Noise that hides borders at full size averages out from further away.
     factor, smallest = 2 * factor, max(LEAST_BOX_FROM_AFAR, min_box // (2 * factor))
     panels = _panels_by_lines(picture, grey, _evidence_of(grey, factor), factor, smallest)
     return panels if panels and len(panels[0].whole) >= LEAST_SQUARES_FROM_AFAR else []
+
+
+def _may_be_blocks(panels: list[Panel]) -> bool:
+    """Say whether two or three squares touch, so that each may be a block of squares that do."""
+    first = panels[0]
+    gutter = max(
+        first.lattice.pitch_x - first.lattice.width, first.lattice.pitch_y - first.lattice.height
+    )
+    return len(panels) == 1 and 1 < len(first.boxes) < 4 and gutter < 0.02 * first.lattice.width
 
 
 def _evidence_of(grey: Bytes, factor: int) -> list[LineEvidence]:
