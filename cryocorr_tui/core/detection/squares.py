@@ -34,6 +34,7 @@ SEARCH_PIXELS = 2_000_000  # larger pictures are searched on a reduced copy
 LEAST_SIDE_FROM_AFAR = 64
 LEAST_BOX_FROM_AFAR = 24
 LEAST_SQUARES_FROM_AFAR = 4
+SUPPORT_FROM_AFAR = 0.74  # a second look finds chance borders in photographs more often
 SMALLEST_RATIO = 0.4  # squares of a second grid may be this much smaller than those of the first
 MOST_GRIDS = 8
 LARGEST_ZOOM = 8
@@ -201,7 +202,12 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
     # Noise that hides borders at full size averages out from further away.
     factor, smallest = 2 * factor, max(LEAST_BOX_FROM_AFAR, min_box // (2 * factor))
     panels = _panels_by_lines(picture, grey, _evidence_of(grey, factor), factor, smallest)
-    return panels if panels and len(panels[0].whole) >= LEAST_SQUARES_FROM_AFAR else []
+    seen = (
+        panels
+        and len(panels[0].whole) >= LEAST_SQUARES_FROM_AFAR
+        and float(panels[0].support.mean()) > SUPPORT_FROM_AFAR
+    )
+    return panels if seen else []
 
 
 def _may_be_blocks(panels: list[Panel]) -> bool:
