@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.labels.filling import remove_labels
+from cryocorr_tui.core.labels.glyphs import unit
 from cryocorr_tui.core.labels.ink import (
     chroma_of,
     colour_ink,
@@ -17,7 +18,7 @@ from cryocorr_tui.core.labels.ink import (
     colours_of,
     stroke_ink,
 )
-from cryocorr_tui.core.labels.lines import Line, Place, find_lines, places_of
+from cryocorr_tui.core.labels.lines import Line, Place, aligned, find_lines, places_of
 from cryocorr_tui.core.labels.meaning import Meaning, counting, meanings
 from cryocorr_tui.core.labels.reading import read_place
 from cryocorr_tui.core.labels.shapes import find_bars, find_plate, has_frame
@@ -31,8 +32,12 @@ Box = tuple[int, int, int, int]
 
 COMMON = 0.5  # of the squares must have a line at a place, for strokes without colour
 CONVINCING = 0.6  # of these lines must be readable, or
-REGULAR = 0.7  # of the squares must have a line of some glyphs at exactly this place
-SOME = 3  # glyphs, or runs of touching ones
+REGULAR = 0.65  # of the squares, and at least
+LEAST_REGULAR = 4  # of them, must have a line at exactly this place,
+NEAR_EDGE = 0.27  # of the height, at most, away from top or bottom
+MOST_ALIKE = 0.6, 0.8  # correlation of lines of different squares; of those with
+SOME = 3  # glyphs or more, which may begin with a word
+SAMPLE = 40  # lines whose likeness is measured
 FEW = 3  # squares, below which one says nothing about the other
 NUMBERED = 0.3  # of the squares must have a number at a place for it to be their class's
 WHITE = 0.65  # ink that a white letter reaches somewhere
@@ -172,7 +177,10 @@ def _lines(inks: Sequence[FloatArray], *, full: float, faint: float) -> list[Lin
 
 def _read(place: Place, squares: int) -> list[tuple[Line, Meaning]]:
     """Return the lines of a place, and what they say as far as it can be read."""
-    found = meanings(read_place(place))
+    found = [
+        meaning if whole else Meaning()
+        for meaning, whole in zip(meanings(read_place(place)), aligned(place), strict=True)
+    ]
     if squares >= FEW and len(place.lines) < NUMBERED * squares:
         # A caption or a title: it may well hold a number, but not one of its class.
         found = [Meaning()] * len(found)
@@ -216,7 +224,7 @@ def _take_strokes(greys: Sequence[Bytes], masks: Sequence[Mask]) -> list[tuple[L
             continue
         read = _read(place, len(greys))
         readable = sum(bool(meaning.text) for _, meaning in read) >= CONVINCING * len(read)
-        if not readable and _regular(place) < max(REGULAR * len(greys), FEW):
+        if not readable and not _is_regular(place, inks):
             continue
         said += read
         printed = {line.square: _box_around([line]) for line in place.lines}
@@ -227,17 +235,33 @@ def _take_strokes(greys: Sequence[Bytes], masks: Sequence[Mask]) -> list[tuple[L
     return said
 
 
-def _regular(place: Place) -> int:
-    """Return how many squares have several glyphs that stand within a pixel of the same rows.
+def _is_regular(place: Place, inks: Sequence[FloatArray]) -> bool:
+    """Say whether most squares show different glyphs on exactly the same rows, near an edge.
 
-    Details of particles never do so on more than half of the squares, print does on nearly all.
+    Details of particles do not keep to the same rows, unless the squares show one particle, and
+    then they are alike; filaments keep to the middle.
     """
-    lines = [line for line in place.lines if len(line.atoms) >= SOME]
-    if not lines:
-        return 0
-    rows = np.array([(line.head, line.foot) for line in lines])
+    rows = np.array([(line.head, line.foot) for line in place.lines])
     exact = (np.abs(rows - np.median(rows, axis=0)) <= 1.2).all(axis=1)
-    return len({line.square for line, own in zip(lines, exact, strict=True) if own})
+    lines = {line.square: line for line, own in zip(place.lines, exact, strict=True) if own}
+    if len(lines) < max(REGULAR * len(inks), LEAST_REGULAR):
+        return False
+    middle = float(np.median(rows)) / inks[0].shape[0]
+    if NEAR_EDGE < middle < 1 - NEAR_EDGE:
+        return False
+    top, bottom = (round(float(edge)) for edge in np.median(rows, axis=0))
+    left, right = (
+        min(line.left for line in lines.values()),
+        max(line.right for line in lines.values()),
+    )
+    height, width = np.min([ink.shape for ink in inks], axis=0)
+    parts = np.stack(
+        [inks[square][top : min(bottom, height), left : min(right, width)] for square in lines]
+    )
+    alike = unit(parts[:SAMPLE]) @ unit(parts[:SAMPLE]).T
+    several = np.median([len(line.atoms) for line in lines.values()]) >= SOME
+    most = MOST_ALIKE[1] if several else MOST_ALIKE[0]
+    return float(np.median(alike[np.triu_indices(len(alike), 1)])) < most
 
 
 def _box_around(lines: Sequence[Line]) -> Box:

@@ -39,6 +39,8 @@ class Glyph:
         What the next digit leaves unexplained in terms of `residue`: the larger, the surer.
     doubt : float
         `residue` in terms of what `character` leaves unexplained; 1 where they are the same.
+    left, right : float
+        Where its ink begins and ends along the line, in heights of a digit.
     """
 
     character: str
@@ -46,6 +48,8 @@ class Glyph:
     residue: float
     rivalry: float
     doubt: float
+    left: float
+    right: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,15 +186,17 @@ def _decode(
     numeric = np.flatnonzero(np.char.isdigit(bank.characters) | (bank.characters == "."))
     order = np.argsort(left[:, numeric], axis=1)[:, :2]
     every = np.arange(len(scores))
+    spans = np.concatenate([line.cuts[line.ends] for line in lines]) / digit
     residue, rival = left[every, numeric[order[:, 0]]], left[every, numeric[order[:, 1]]]
     glyphs = [
-        Glyph(str(c), str(d), float(r), float(v / r), float(r / s))
-        for c, d, r, v, s in zip(
+        Glyph(str(c), str(d), float(r), float(v / r), float(r / s), float(x), float(y))
+        for c, d, r, v, s, (x, y) in zip(
             bank.characters[best],
             bank.characters[numeric[order[:, 0]]],
             residue,
             rival,
             left[every, best],
+            spans,
             strict=True,
         )
     ]
