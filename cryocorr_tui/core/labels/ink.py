@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.model import FloatArray
 
-__all__ = ["chroma_of", "colour_ink", "coloured", "colours_of", "stroke_ink"]
+__all__ = ["STRONG", "chroma_of", "colour_inks", "coloured", "colours_of", "stroke_ink"]
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -41,12 +41,12 @@ def coloured(chroma: Bytes) -> Mask:
     return np.asarray((near > 0) & (chroma > WEAK))
 
 
-def colours_of(squares: Sequence[Bytes]) -> list[NDArray[np.float32]]:
+def colours_of(pictures: Iterable[Bytes]) -> list[NDArray[np.float32]]:
     """Find the few colours that overlays are drawn in.
 
     Parameters
     ----------
-    squares : sequence of (h, w, 3) uint8
+    pictures : iterable of (h, w, 3) uint8
 
     Returns
     -------
@@ -55,7 +55,7 @@ def colours_of(squares: Sequence[Bytes]) -> list[NDArray[np.float32]]:
         that are drawn in colours themselves.
     """
     found, pixels = [], 0
-    for rgb in squares:
+    for rgb in pictures:
         pixels += rgb.shape[0] * rgb.shape[1]
         found.append(rgb[chroma_of(rgb) > STRONG])
     strong = np.concatenate(found) if found else np.empty((0, 3), np.uint8)
@@ -75,8 +75,10 @@ def colours_of(squares: Sequence[Bytes]) -> list[NDArray[np.float32]]:
     return colours
 
 
-def colour_ink(rgb: Bytes, grey: Bytes, colour: NDArray[np.float32]) -> FloatArray:
-    """Return how much of each pixel is ink of a colour.
+def colour_inks(
+    rgb: Bytes, grey: Bytes, tint: Mask, colours: Sequence[NDArray[np.float32]]
+) -> list[FloatArray]:
+    """Return how much of each pixel is ink of each colour.
 
     Each coloured pixel is taken for a mixture of the colour and of the grey that lies around the
     coloured ones: JPEG keeps colours at half the resolution, but light and dark at the full one.
@@ -86,29 +88,37 @@ def colour_ink(rgb: Bytes, grey: Bytes, colour: NDArray[np.float32]) -> FloatArr
     rgb : (h, w, 3) uint8
     grey : (h, w) uint8
         The luminance of `rgb`.
-    colour : (3,) float32
+    tint : (h, w) bool
+        The `coloured` pixels.
+    colours : sequence of (3,) float32
         Red, green and blue at full ink.
 
     Returns
     -------
-    (h, w) float32
+    list of (h, w) float32
         0…1; 0 on pixels that are grey or of another hue.
     """
-    own = cv2.dilate(coloured(chroma_of(rgb)).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    ink = np.zeros(grey.shape, np.float32)
-    if not own.any():
-        return ink
-    left = (~own).astype(np.float32)
-    weight = cv2.blur(left, (AROUND, AROUND))[own]
-    ground = cv2.blur(grey * left, (AROUND, AROUND))[own] / np.maximum(weight, 1e-6)
-    ground = np.where(weight > 1e-3, ground, np.median(grey))[:, None]
+    own = cv2.dilate(tint.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    ground = _ground_under(grey, own)[:, None]
     pixels = rgb[own].astype(np.float32)
-    towards = colour - ground
-    ink[own] = ((pixels - ground) * towards).sum(axis=1) / (towards**2).sum(axis=1)
     hue, strength = _hue(pixels)
-    other = (strength > STRONG) & (_apart(hue, float(_hue(colour)[0])) > OTHER_HUE)
-    ink[own] = np.where(other, 0, ink[own])
-    return np.clip(ink, 0, 1)
+    inks = []
+    for colour in colours:
+        towards = colour - ground
+        mixture = ((pixels - ground) * towards).sum(axis=1) / (towards**2).sum(axis=1)
+        other = (strength > STRONG) & (_apart(hue, float(_hue(colour)[0])) > OTHER_HUE)
+        ink = np.zeros(grey.shape, np.float32)
+        ink[own] = np.where(other, 0, np.clip(mixture, 0, 1))
+        inks.append(ink)
+    return inks
+
+
+def _ground_under(grey: Bytes, ink: Mask) -> FloatArray:
+    """Return the mean grey around each pixel of ink, of those without."""
+    left = (~ink).astype(np.float32)
+    weight = cv2.blur(left, (AROUND, AROUND))[ink]
+    ground = cv2.blur(grey * left, (AROUND, AROUND))[ink] / np.maximum(weight, 1e-6)
+    return np.where(weight > 1e-3, ground, np.median(grey)).astype(np.float32)
 
 
 def stroke_ink(grey: Bytes, *, widest: int) -> FloatArray:
@@ -123,8 +133,8 @@ def stroke_ink(grey: Bytes, *, widest: int) -> FloatArray:
     """
     element = np.ones((2 * widest + 1, 2 * widest + 1), np.uint8)
     ground = cv2.morphologyEx(grey, cv2.MORPH_OPEN, element)
-    room = (255 - ground).astype(np.float32)
-    return np.asarray((grey.astype(np.float32) - ground) / np.maximum(room, 40))
+    above, room = cv2.subtract(grey, ground), np.maximum(~ground, 40)
+    return np.asarray(cv2.divide(above, room, dtype=cv2.CV_32F), np.float32)
 
 
 def _hue(rgb: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:

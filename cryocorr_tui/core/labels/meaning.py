@@ -11,10 +11,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from cryocorr_tui.core.labels.reading import Glyph
+from cryocorr_tui.core.labels.lines import Line, Place, aligned
+from cryocorr_tui.core.labels.reading import Glyph, read_place
 
-__all__ = ["Meaning", "counting", "meanings"]
+__all__ = ["Meaning", "counting", "meanings", "read_lines"]
 
+FEW = 3  # squares, below which one says nothing about the other
+NUMBERED = 0.3  # of the squares must have a number at a place for it to be their class's
 MOST_RESIDUE = 0.2  # share of a digit that may be left unexplained
 POINT_RESIDUE = 0.3  # the same for points, of which little is left to correlate
 LEAST_RIVALRY = 1.25  # of a perfect glyph, and the worse the fit, the clearer the choice must be:
@@ -63,6 +66,18 @@ class Meaning:
     def decimals(self) -> int:
         """How many digits stand behind the point in the text."""
         return max((len(part) for part in re.findall(r"\.(\d+)", self.text)), default=0)
+
+
+def read_lines(place: Place, squares: int) -> list[tuple[Line, Meaning]]:
+    """Return the lines of a place on some of the squares, each with what it says."""
+    found = [Meaning()] * len(place.lines)
+    # Few are captions or titles: they may well hold a number, but not one of their class.
+    if squares < FEW or len(place.lines) >= NUMBERED * squares:
+        found = [
+            meaning if whole else Meaning()
+            for meaning, whole in zip(meanings(read_place(place)), aligned(place), strict=True)
+        ]
+    return list(zip(place.lines, found, strict=True))
 
 
 def meanings(lines: Sequence[tuple[Glyph, ...]]) -> list[Meaning]:

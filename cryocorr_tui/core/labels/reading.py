@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ SLIPS = (-1, 0, 1)  # rows by which a base line may be measured wrongly
 LEAST_DIGIT = 6.0  # pixels; in smaller print 6 and 8 are one
 SAMPLE = 8  # lines of a place that tell its font
 THINNEST, THICKEST = 0.08, 1.4  # widths of a glyph in heights of a digit
+FINE = 4  # columns of a line per column of a glyph's picture
 VALLEY = 0.92  # of the ink on both sides: where touching glyphs may be cut
 COST = 0.02  # of a glyph, in heights of a digit: two halves must fit clearly better than the whole
 
@@ -107,8 +109,7 @@ def _pieces(line: Line, foot: float, digit: float) -> _Pieces:
             if last == first + 1 or width >= THINNEST * digit:
                 ends.append((first, last))
     base = foot - (line.top - line.above)
-    pictures = [_picture(line.ink[:, cuts[a] : cuts[b]], base, digit) for a, b in ends]
-    return _Pieces(cuts, inked, np.array(ends), np.stack(pictures))
+    return _Pieces(cuts, inked, np.array(ends), _pictures(line.ink, cuts[ends], base, digit))
 
 
 def _cuts(line: Line, digit: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
@@ -135,19 +136,42 @@ def _valleys(ink: FloatArray) -> NDArray[np.intp]:
     return np.flatnonzero(low) + 1
 
 
-def _picture(ink: FloatArray, base: float, digit: float) -> FloatArray:
-    """Return ink as a glyph's picture, flat: digits `DIGIT` rows high on the row `base`."""
-    scale = DIGIT / digit
+def _pictures(ink: FloatArray, spans: NDArray[np.intp], base: float, digit: float) -> FloatArray:
+    """Return stretches of a line as glyphs' pictures, flat, digits on the row `base` of the line.
+
+    Parameters
+    ----------
+    ink : (h, w) float32
+    spans : (n, 2) int
+        First and past-the-last column of each.
+    base : float
+    digit : float
+        Height in pixels.
+    """
     weight = ink.sum(axis=0)
-    centre = float(weight @ (np.arange(len(weight)) + 0.5)) / max(float(weight.sum()), 1e-6)
-    # Distances are from the pixels' edges; the centre of pixel k lies at k + 0.5.
-    across = WIDE / 2 - centre * scale + 0.5 * scale - 0.5
-    down = ABOVE + DIGIT - base * scale + 0.5 * scale - 0.5
+    mass = _sums(weight, spans)
+    centre = _sums(weight * (np.arange(len(weight)) + 0.5), spans) / np.maximum(mass, 1e-6)
+    scale = DIGIT / digit
+    fine = FINE * scale
     if scale < 0.8:  # else pixels would be skipped
         ink = cv2.GaussianBlur(ink, (0, 0), 0.4 / scale, borderType=cv2.BORDER_CONSTANT)
-    matrix = np.array([[scale, 0.0, across], [0.0, scale, down]])
-    picture = cv2.warpAffine(ink, matrix, (WIDE, ABOVE + DIGIT + BELOW), flags=cv2.INTER_LINEAR)
-    return np.asarray(picture.ravel(), np.float32)
+    # Distances are from the pixels' edges; the centre of pixel k lies at k + 0.5.
+    down = ABOVE + DIGIT - base * scale + 0.5 * scale - 0.5
+    matrix = np.array([[fine, 0.0, 0.5 * fine - 0.5], [0.0, scale, down]])
+    size = math.ceil(len(weight) * fine), ABOVE + DIGIT + BELOW
+    large = cv2.warpAffine(ink, matrix, size, flags=cv2.INTER_LINEAR)
+    offsets = (np.arange(WIDE) + 0.5 - WIDE / 2) * FINE
+    columns = np.floor(centre[:, None] * fine + offsets).astype(np.intp)
+    first, last = np.rint(spans.T[..., None] * fine)
+    inside = (columns >= first) & (columns < last)
+    pictures = large[:, np.clip(columns, 0, size[0] - 1)] * inside
+    return np.ascontiguousarray(pictures.transpose(1, 0, 2)).reshape(len(spans), -1)
+
+
+def _sums(values: FloatArray, spans: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the sums over stretches."""
+    upto = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    return np.asarray(upto[spans[:, 1]] - upto[spans[:, 0]])
 
 
 def _shifted(pictures: FloatArray, slip: int) -> FloatArray:
@@ -157,24 +181,12 @@ def _shifted(pictures: FloatArray, slip: int) -> FloatArray:
 
 def _fits(lines: Sequence[_Pieces], bank: GlyphBank, digit: float) -> FloatArray:
     """Return (slips, fonts): how well the lines can be read, mean correlation."""
-    pictures = np.concatenate([line.pictures for line in lines])
-    ends = np.cumsum([len(line.pictures) for line in lines])[:-1]
     fits = []
-    for slip in SLIPS:
-        scores = _shifted(pictures, slip) @ bank.vectors.T
-        best = scores.reshape(len(scores), bank.fonts.max() + 1, -1).max(axis=2)
-        fits.append(
-            [
-                np.mean(
-                    [
-                        _best_path(*each, digit)[0]
-                        for each in zip(lines, np.split(of, ends), strict=True)
-                    ]
-                )
-                for of in best.T
-            ]
-        )
-    return np.array(fits, np.float32)
+    for line in lines:
+        scores = np.stack([_shifted(line.pictures, slip) @ bank.vectors.T for slip in SLIPS])
+        best = scores.reshape(len(SLIPS), len(line.pictures), bank.fonts.max() + 1, -1).max(axis=3)
+        fits.append(_best_paths(line, np.moveaxis(best, 1, 0), digit)[0])
+    return np.mean(fits, axis=0, dtype=np.float32)
 
 
 def _decode(
@@ -203,43 +215,57 @@ def _decode(
     read, start = [], 0
     for line in lines:
         stop = start + len(line.pictures)
-        path = _best_path(line, scores[start:stop].max(axis=1), digit)[1]
-        read.append(tuple(glyphs[start + piece] for piece in path))
+        _, via = _best_paths(line, scores[start:stop].max(axis=1), digit)
+        read.append(tuple(glyphs[start + piece] for piece in _path(line, via)))
         start = stop
     return read
 
 
-def _best_path(
-    pieces: _Pieces, scores: NDArray[np.floating], digit: float
-) -> tuple[float, list[int]]:
-    """Divide a line into the glyphs that explain it best.
+def _best_paths(
+    pieces: _Pieces, scores: FloatArray, digit: float
+) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Divide a line into the glyphs that explain it best, in several ways at once.
+
+    Parameters
+    ----------
+    pieces : _Pieces
+    scores : (n, …) float32
+        How well each piece is explained in each way.
+    digit : float
+        Height in pixels.
 
     Returns
     -------
-    mean score by width, pieces from left to right
+    (…) float32, (c, …) int
+        Mean score by width; the piece that ends best at each cut, −1 where nothing does.
     """
-    value = np.full(len(pieces.cuts), -np.inf)
+    widths = np.diff(pieces.cuts)
+    value = np.full((len(pieces.cuts), *scores.shape[1:]), -np.inf, np.float32)
     value[0] = 0.0
-    via = np.full(len(value), -1)  # −1: nothing is printed before this cut
-    into: dict[int, list[int]] = {}
-    for piece, (_, last) in enumerate(pieces.ends):
-        into.setdefault(int(last), []).append(piece)
+    via = np.full(value.shape, -1)
+    order = np.argsort(pieces.ends[:, 1], kind="stable")
+    stops = np.searchsorted(pieces.ends[order, 1], np.arange(len(value) + 1))
     for cut in range(1, len(value)):
         if not pieces.inked[cut - 1]:
             value[cut] = value[cut - 1]
-        for piece in into.get(cut, ()):
+        for piece in order[stops[cut] : stops[cut + 1]]:
             first = pieces.ends[piece, 0]
             width = pieces.cuts[cut] - pieces.cuts[first]
-            reached = value[first] + float(scores[piece]) * width - COST * digit
-            if reached > value[cut]:
-                value[cut], via[cut] = reached, piece
+            reached = value[first] + scores[piece] * width - COST * digit
+            better = reached > value[cut]
+            value[cut] = np.where(better, reached, value[cut])
+            via[cut] = np.where(better, piece, via[cut])
+    return value[-1] / float(widths[pieces.inked].sum()), via
+
+
+def _path(pieces: _Pieces, via: NDArray[np.intp]) -> list[int]:
+    """Return the pieces of one way from left to right."""
     chosen: list[int] = []
-    cut = len(value) - 1
+    cut = len(via) - 1
     while cut > 0:
         if via[cut] >= 0:
             chosen.append(int(via[cut]))
             cut = int(pieces.ends[via[cut], 0])
         else:
             cut -= 1
-    inked = float(np.diff(pieces.cuts)[pieces.inked].sum())
-    return float(value[-1]) / inked, chosen[::-1]
+    return chosen[::-1]
