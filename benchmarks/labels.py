@@ -1,14 +1,12 @@
 """Printed text: how much is found and masked, what is read rightly or wrongly, what scores lose.
 
-``python -m benchmarks.labels [FOLDER]`` prints the tables, with those of real montages where
-FOLDER holds ``montages/squares.json``; ``python -m benchmarks.labels --draw-glyphs`` draws the
-glyphs that the program compares with anew, from the fonts named in `FONTS`.
+``python -m benchmarks labels`` prints the tables; ``python -m benchmarks.labels`` draws the glyphs
+that the program compares with anew, from the fonts named in `FONTS`, which must be installed.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -352,14 +350,5 @@ def _large_glyph(character: str, font: str, large: int) -> FloatArray:
     return np.asarray(page, np.float32)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print the tables, or draw the glyphs."""
-    if arguments[:1] == ["--draw-glyphs"]:
-        draw_glyphs(Path(package.__file__).with_name("glyphs.npz"))
-        return
-    for table in run(Options(data=Path(arguments[0]) if arguments else None)):
-        print(table.markdown(), end="\n\n")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    draw_glyphs(Path(package.__file__).with_name("glyphs.npz"))

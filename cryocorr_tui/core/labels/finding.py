@@ -16,7 +16,7 @@ from cryocorr_tui.core.labels.lines import Line, find_lines, places_of
 from cryocorr_tui.core.labels.meaning import Meaning, counting, read_lines
 from cryocorr_tui.core.labels.shapes import find_plate, has_frame
 from cryocorr_tui.core.labels.strokes import take_strokes
-from cryocorr_tui.core.model import Montage, Square, frozen_array
+from cryocorr_tui.core.model import FloatArray, Montage, Square, frozen_array
 
 __all__ = ["Labels", "erase_labels", "find_labels"]
 
@@ -25,6 +25,7 @@ Mask = NDArray[np.bool_]
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 COMMON = 0.5  # of the squares whose gaps are coloured, for a coloured ground
+BAND = 256  # rows that are converted at a time, to save memory
 GROUND = 0.8  # of a gap is coloured there
 PLATED = 8  # pixels, least height of print that may stand on a plate
 
@@ -138,13 +139,28 @@ def _byte_pictures(picture: NDArray[np.generic]) -> tuple[Bytes | None, Bytes]:
     if picture.dtype == np.uint8:
         levels = np.ascontiguousarray(picture, np.uint8)
     else:
-        values = np.nan_to_num(picture.astype(np.float32), posinf=0.0, neginf=0.0)
-        low, high = float(values.min()), float(values.max())
+        low, high = _extremes(picture)
         scale = 255.0 / (high - low) if high > low else 0.0
-        levels = np.rint((values - low) * scale).astype(np.uint8)
+        levels = np.empty(picture.shape, np.uint8)
+        for top in range(0, len(picture), BAND):
+            part = picture[top : top + BAND]
+            levels[top : top + BAND] = np.rint((_finite(part) - low) * scale)
     if levels.ndim == 2:
         return None, levels
     return levels, cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY)
+
+
+def _extremes(picture: NDArray[np.generic]) -> tuple[float, float]:
+    """Return the least and the largest value."""
+    ends = []
+    for top in range(0, len(picture), BAND):
+        band = _finite(picture[top : top + BAND])
+        ends += [float(band.min()), float(band.max())]
+    return min(ends), max(ends)
+
+
+def _finite(values: NDArray[np.generic]) -> FloatArray:
+    return np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
 
 
 def _box_of(square: Square) -> Box:
@@ -162,20 +178,22 @@ def _take_coloured(
 ) -> tuple[list[tuple[Line, Meaning]], Mask]:
     """Add coloured pixels to `masks`; return the print, what it says, and which are framed."""
     framed = np.zeros(len(boxes), bool)
+    chroma = chroma_of(rgb)
+    if not (chroma > STRONG).any():
+        return [], framed
     cells = _cells(boxes, grey.shape)
-    if _gaps_are_coloured(rgb, boxes, cells):
+    if _gaps_are_coloured(chroma, boxes, cells):
         cells = list(boxes)
-    colours = colours_of(_cut(rgb, cell) for cell in cells)
+    colours = colours_of((_cut(rgb, cell), _cut(chroma, cell)) for cell in cells)
     lines: list[list[Line]] = [[] for _ in colours]
     for k, (box, cell) in enumerate(zip(boxes, cells, strict=True)):
         square = Box(*np.subtract(box, (cell.left, cell.top) * 2).tolist())
-        part = _cut(rgb, cell)
-        tint = coloured(chroma_of(part))
-        if not colours or not tint.any():
+        if not colours or _cut(chroma, cell).max(initial=0) <= STRONG:
             continue
+        tint = coloured(_cut(chroma, cell))
         masks[k][:] |= _cut(tint, square)
         for ink, found in zip(
-            colour_inks(part, _cut(grey, cell), tint, colours), lines, strict=True
+            colour_inks(_cut(rgb, cell), _cut(grey, cell), tint, colours), lines, strict=True
         ):
             framed[k] |= has_frame(ink, square)
             found += find_lines(_cut(ink, square), k, full=0.4, faint=0.2)
@@ -188,11 +206,11 @@ def _take_coloured(
     return said, framed
 
 
-def _gaps_are_coloured(rgb: Bytes, boxes: Sequence[Box], cells: Sequence[Box]) -> bool:
+def _gaps_are_coloured(chroma: Bytes, boxes: Sequence[Box], cells: Sequence[Box]) -> bool:
     """Say whether the squares lie on a coloured ground, which is no frame around them."""
     filled = []
     for box, cell in zip(boxes, cells, strict=True):
-        tint = chroma_of(_cut(rgb, cell)) > STRONG
+        tint = _cut(chroma, cell) > STRONG
         inside = _cut(tint, Box(*np.subtract(box, (cell.left, cell.top) * 2).tolist()))
         gap = tint.size - inside.size
         filled.append(gap > 0 and tint.sum() - inside.sum() > GROUND * gap)

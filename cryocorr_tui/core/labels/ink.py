@@ -23,15 +23,19 @@ NEIGHBOUR_HUES = 25.0  # degrees within which two hues are one colour
 OTHER_HUE = 35.0  # degrees from which on a pixel is not of a colour
 AROUND = 9  # pixels, side of the window that tells the grey under the ink
 LEAST_SHARE = 0.03  # of the coloured pixels, for a colour of its own
+BAND = 256  # rows at a time, to save memory
 SAMPLES = 40_000
 
 
 def chroma_of(rgb: Bytes) -> Bytes:
     """Return (h, w) uint8: largest less smallest of red, green and blue, 0 for grey."""
-    red, green, blue = cv2.split(rgb)
-    largest = cv2.max(cv2.max(red, green), blue)
-    smallest = cv2.min(cv2.min(red, green), blue)
-    return np.asarray(cv2.subtract(largest, smallest))
+    chroma = np.empty(rgb.shape[:2], np.uint8)
+    for top in range(0, len(rgb), BAND):
+        red, green, blue = cv2.split(rgb[top : top + BAND])
+        largest = cv2.max(cv2.max(red, green), blue)
+        smallest = cv2.min(cv2.min(red, green), blue)
+        chroma[top : top + BAND] = cv2.subtract(largest, smallest)
+    return chroma
 
 
 def coloured(chroma: Bytes) -> Mask:
@@ -41,12 +45,13 @@ def coloured(chroma: Bytes) -> Mask:
     return np.asarray((near > 0) & (chroma > WEAK))
 
 
-def colours_of(pictures: Iterable[Bytes]) -> list[NDArray[np.float32]]:
+def colours_of(pictures: Iterable[tuple[Bytes, Bytes]]) -> list[NDArray[np.float32]]:
     """Find the few colours that overlays are drawn in.
 
     Parameters
     ----------
-    pictures : iterable of (h, w, 3) uint8
+    pictures : iterable of (h, w, 3) uint8 and (h, w) uint8
+        Each with its chroma.
 
     Returns
     -------
@@ -55,9 +60,10 @@ def colours_of(pictures: Iterable[Bytes]) -> list[NDArray[np.float32]]:
         that are drawn in colours themselves.
     """
     found, pixels = [], 0
-    for rgb in pictures:
-        pixels += rgb.shape[0] * rgb.shape[1]
-        found.append(rgb[chroma_of(rgb) > STRONG])
+    for rgb, chroma in pictures:
+        pixels += chroma.size
+        if chroma.max(initial=0) > STRONG:
+            found.append(rgb[chroma > STRONG])
     strong = np.concatenate(found) if found else np.empty((0, 3), np.uint8)
     if not 0 < len(strong) < MOST_COLOURED * pixels:
         return []

@@ -20,6 +20,7 @@ SLIPS = (-1, 0, 1)  # rows by which a base line may be measured wrongly
 LEAST_DIGIT = 6.0  # pixels; in smaller print 6 and 8 are one
 SAMPLE = 8  # lines of a place that tell its font
 THINNEST, THICKEST = 0.08, 1.4  # widths of a glyph in heights of a digit
+LEAST_FIT = 0.8  # mean correlation of the lines of a place with one font; print has more
 FINE = 4  # columns of a line per column of a glyph's picture
 VALLEY = 0.92  # of the ink on both sides: where touching glyphs may be cut
 COST = 0.02  # of a glyph, in heights of a digit: two halves must fit clearly better than the whole
@@ -60,20 +61,25 @@ class _Pieces:
 
     Attributes
     ----------
-    cuts : (c,) int
+    cuts : list of int
         Columns where glyphs may begin or end.
-    inked : (c − 1,) bool
+    inked : list of bool
         Whether there is ink between a cut and the next.
-    ends : (n, 2) int
+    ends : list of (int, int)
         First and last cut of each piece.
     pictures : (n, pixels) float32
         Each as a glyph's picture.
     """
 
-    cuts: NDArray[np.intp]
-    inked: NDArray[np.bool_]
-    ends: NDArray[np.intp]
+    cuts: list[int]
+    inked: list[bool]
+    ends: list[tuple[int, int]]
     pictures: FloatArray
+
+    @property
+    def spans(self) -> NDArray[np.intp]:
+        """First and past-the-last column of each piece, (n, 2)."""
+        return np.asarray(np.array(self.cuts)[np.array(self.ends)], np.intp)
 
 
 def read_place(place: Place) -> list[tuple[Glyph, ...]]:
@@ -92,6 +98,8 @@ def read_place(place: Place) -> list[tuple[Glyph, ...]]:
     ]
     bank = glyph_bank(place.digit)
     fits = _fits(lines[:SAMPLE], bank, place.digit)
+    if fits.max() < LEAST_FIT:
+        return [() for _ in lines]
     slip, font = np.unravel_index(int(fits.argmax()), fits.shape)
     return _decode(lines, bank.of_font(int(font)), SLIPS[slip], place.digit)
 
@@ -99,32 +107,33 @@ def read_place(place: Place) -> list[tuple[Glyph, ...]]:
 def _pieces(line: Line, foot: float, digit: float) -> _Pieces:
     cuts, inked = _cuts(line, digit)
     ends = []
-    for first in np.flatnonzero(inked):
+    for first, has_ink in enumerate(inked):
+        if not has_ink:
+            continue
         for last in range(first + 1, len(cuts)):
             width = cuts[last] - cuts[first]
-            if last > first + 1 and width > THICKEST * digit:
-                break
-            if not inked[last - 1]:
+            if not inked[last - 1] or (last > first + 1 and width > THICKEST * digit):
                 break
             if last == first + 1 or width >= THINNEST * digit:
                 ends.append((first, last))
     base = foot - (line.top - line.above)
-    return _Pieces(cuts, inked, np.array(ends), _pictures(line.ink, cuts[ends], base, digit))
+    spans = np.array(cuts)[np.array(ends)]
+    return _Pieces(cuts, inked, ends, _pictures(line.ink, spans, base, digit))
 
 
-def _cuts(line: Line, digit: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _cuts(line: Line, digit: float) -> tuple[list[int], list[bool]]:
     """Return the columns where glyphs may begin or end, and which stretches between hold ink."""
     columns = line.ink[line.above : line.above + line.bottom - line.top].sum(axis=0)
     cuts: list[int] = []
     inked: list[bool] = []
-    for left, right in line.atoms:
+    for left, right in line.atoms.tolist():
         if cuts:
             inked.append(False)
         inside = _valleys(columns[left:right]) + left if right - left > 0.5 * digit else ()
-        stretch = [int(left), *(int(x) for x in inside), int(right)]
+        stretch = [left, *(int(x) for x in inside), right]
         cuts += stretch
         inked += [True] * (len(stretch) - 1)
-    return np.array(cuts), np.array(inked)
+    return cuts, inked
 
 
 def _valleys(ink: FloatArray) -> NDArray[np.intp]:
@@ -165,7 +174,7 @@ def _pictures(ink: FloatArray, spans: NDArray[np.intp], base: float, digit: floa
     first, last = np.rint(spans.T[..., None] * fine)
     inside = (columns >= first) & (columns < last)
     pictures = large[:, np.clip(columns, 0, size[0] - 1)] * inside
-    return np.ascontiguousarray(pictures.transpose(1, 0, 2)).reshape(len(spans), -1)
+    return np.asarray(pictures.transpose(1, 0, 2).reshape(len(spans), -1), np.float32)
 
 
 def _sums(values: FloatArray, spans: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -181,91 +190,86 @@ def _shifted(pictures: FloatArray, slip: int) -> FloatArray:
 
 def _fits(lines: Sequence[_Pieces], bank: GlyphBank, digit: float) -> FloatArray:
     """Return (slips, fonts): how well the lines can be read, mean correlation."""
+    pictures = np.concatenate([line.pictures for line in lines])
+    ends = np.cumsum([len(line.pictures) for line in lines])[:-1]
     fits = []
-    for line in lines:
-        scores = np.stack([_shifted(line.pictures, slip) @ bank.vectors.T for slip in SLIPS])
-        best = scores.reshape(len(SLIPS), len(line.pictures), bank.fonts.max() + 1, -1).max(axis=3)
-        fits.append(_best_paths(line, np.moveaxis(best, 1, 0), digit)[0])
-    return np.mean(fits, axis=0, dtype=np.float32)
+    for slip in SLIPS:
+        scores = _shifted(pictures, slip) @ bank.vectors.T
+        best = scores.reshape(len(scores), bank.fonts.max() + 1, -1).max(axis=2)
+        fits.append(
+            [
+                np.mean(
+                    [
+                        _best_path(line, part.tolist(), digit)[0]
+                        for line, part in zip(lines, np.split(of_font, ends), strict=True)
+                    ]
+                )
+                for of_font in best.T
+            ]
+        )
+    return np.array(fits, np.float32)
 
 
 def _decode(
     lines: Sequence[_Pieces], bank: GlyphBank, slip: int, digit: float
 ) -> list[tuple[Glyph, ...]]:
-    scores = _shifted(np.concatenate([line.pictures for line in lines]), slip) @ bank.vectors.T
-    best = scores.argmax(axis=1)
-    left = np.maximum(1 - np.maximum(scores, 0) ** 2, 1e-3)
     numeric = np.flatnonzero(np.char.isdigit(bank.characters) | (bank.characters == "."))
-    order = np.argsort(left[:, numeric], axis=1)[:, :2]
-    every = np.arange(len(scores))
-    spans = np.concatenate([line.cuts[line.ends] for line in lines]) / digit
-    residue, rival = left[every, numeric[order[:, 0]]], left[every, numeric[order[:, 1]]]
-    glyphs = [
-        Glyph(str(c), str(d), float(r), float(v / r), float(r / s), float(x), float(y))
-        for c, d, r, v, s, (x, y) in zip(
-            bank.characters[best],
-            bank.characters[numeric[order[:, 0]]],
-            residue,
-            rival,
-            left[every, best],
-            spans,
-            strict=True,
-        )
-    ]
-    read, start = [], 0
+    read = []
     for line in lines:
-        stop = start + len(line.pictures)
-        _, via = _best_paths(line, scores[start:stop].max(axis=1), digit)
-        read.append(tuple(glyphs[start + piece] for piece in _path(line, via)))
-        start = stop
+        scores = _shifted(line.pictures, slip) @ bank.vectors.T
+        path = _best_path(line, scores.max(axis=1).tolist(), digit)[1]
+        glyphs = []
+        for piece, (left, right) in zip(path, line.spans[path] / digit, strict=True):
+            unexplained = np.maximum(1 - np.maximum(scores[piece], 0) ** 2, 1e-3)
+            first, second = numeric[np.argsort(unexplained[numeric])[:2]]
+            best = int(unexplained.argmin())
+            residue = float(unexplained[first])
+            glyphs.append(
+                Glyph(
+                    str(bank.characters[best]),
+                    str(bank.characters[first]),
+                    residue,
+                    rivalry=float(unexplained[second]) / residue,
+                    doubt=residue / float(unexplained[best]),
+                    left=float(left),
+                    right=float(right),
+                )
+            )
+        read.append(tuple(glyphs))
     return read
 
 
-def _best_paths(
-    pieces: _Pieces, scores: FloatArray, digit: float
-) -> tuple[FloatArray, NDArray[np.intp]]:
-    """Divide a line into the glyphs that explain it best, in several ways at once.
-
-    Parameters
-    ----------
-    pieces : _Pieces
-    scores : (n, …) float32
-        How well each piece is explained in each way.
-    digit : float
-        Height in pixels.
+def _best_path(pieces: _Pieces, scores: list[float], digit: float) -> tuple[float, list[int]]:
+    """Divide a line into the glyphs that explain it best.
 
     Returns
     -------
-    (…) float32, (c, …) int
-        Mean score by width; the piece that ends best at each cut, −1 where nothing does.
+    mean score by width, pieces from left to right
     """
-    widths = np.diff(pieces.cuts)
-    value = np.full((len(pieces.cuts), *scores.shape[1:]), -np.inf, np.float32)
-    value[0] = 0.0
-    via = np.full(value.shape, -1)
-    order = np.argsort(pieces.ends[:, 1], kind="stable")
-    stops = np.searchsorted(pieces.ends[order, 1], np.arange(len(value) + 1))
-    for cut in range(1, len(value)):
+    # Lists rather than arrays: the steps are few and small, and there are many lines.
+    cuts, count = pieces.cuts, len(pieces.cuts)
+    value = [0.0] + [-math.inf] * (count - 1)
+    via = [-1] * count  # −1: nothing is printed before this cut
+    into: list[list[int]] = [[] for _ in cuts]
+    for piece, (_, last) in enumerate(pieces.ends):
+        into[last].append(piece)
+    for cut in range(1, count):
         if not pieces.inked[cut - 1]:
             value[cut] = value[cut - 1]
-        for piece in order[stops[cut] : stops[cut + 1]]:
-            first = pieces.ends[piece, 0]
-            width = pieces.cuts[cut] - pieces.cuts[first]
-            reached = value[first] + scores[piece] * width - COST * digit
-            better = reached > value[cut]
-            value[cut] = np.where(better, reached, value[cut])
-            via[cut] = np.where(better, piece, via[cut])
-    return value[-1] / float(widths[pieces.inked].sum()), via
-
-
-def _path(pieces: _Pieces, via: NDArray[np.intp]) -> list[int]:
-    """Return the pieces of one way from left to right."""
+        for piece in into[cut]:
+            first = pieces.ends[piece][0]
+            reached = value[first] + scores[piece] * (cuts[cut] - cuts[first]) - COST * digit
+            if reached > value[cut]:
+                value[cut], via[cut] = reached, piece
     chosen: list[int] = []
-    cut = len(via) - 1
+    cut = count - 1
     while cut > 0:
         if via[cut] >= 0:
-            chosen.append(int(via[cut]))
-            cut = int(pieces.ends[via[cut], 0])
+            chosen.append(via[cut])
+            cut = pieces.ends[via[cut]][0]
         else:
             cut -= 1
-    return chosen[::-1]
+    inked = sum(
+        right - left for left, right, ink in zip(cuts, cuts[1:], pieces.inked, strict=False) if ink
+    )
+    return value[-1] / inked, chosen[::-1]

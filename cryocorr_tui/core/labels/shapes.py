@@ -46,6 +46,8 @@ def find_bars(grey: Bytes, strokes: FloatArray) -> Mask:
     -------
     (h, w) bool
     """
+    if not (strokes > 0.5).any():
+        return np.zeros(grey.shape, bool)
     upright = _level_bars(np.ascontiguousarray(grey.T), np.ascontiguousarray(strokes.T)).T
     return _level_bars(grey, strokes) | upright
 

@@ -64,15 +64,17 @@ def take_strokes(
         for square, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
             # On other squares, what is printed here could not even be told to be a line.
             box = printed.get(square, anywhere)
-            mask |= _print_in(_clear_strokes(~grey if dark else grey, mask), box)
+            mask |= _print_in(_clear(_strokes(~grey if dark else grey, mask)), box)
     return said
 
 
 def _lines_of(bright: Bytes, mask: Mask, square: int) -> Iterator[Line]:
     """Add the bars of a square to `mask`, and yield the lines of its other strokes."""
-    mask |= find_bars(bright, _strokes(bright, mask))
-    ink = _clear_strokes(bright, mask)
-    yield from find_lines(ink, square, full=FULL_STROKE, faint=FAINT_STROKE)
+    ink = _strokes(bright, mask)
+    bars = find_bars(bright, ink)
+    mask |= bars
+    ink[bars] = 0
+    yield from find_lines(_clear(ink), square, full=FULL_STROKE, faint=FAINT_STROKE)
 
 
 def _strokes(bright: Bytes, mask: Mask) -> FloatArray:
@@ -82,13 +84,13 @@ def _strokes(bright: Bytes, mask: Mask) -> FloatArray:
     return ink
 
 
-def _clear_strokes(bright: Bytes, mask: Mask) -> FloatArray:
+def _clear(ink: FloatArray) -> FloatArray:
     """Return the ink of strokes that are white somewhere and rise above the picture's grain."""
-    ink = _strokes(bright, mask)
     white = ink >= WHITE
     if not white.any():
         return np.zeros_like(ink)
-    grain = GRAIN * float(np.percentile(ink[1::4, 1::4], 90))
+    sample = ink[1::4, 1::4].ravel()
+    grain = GRAIN * float(np.partition(sample, int(0.9 * len(sample)))[int(0.9 * len(sample))])
     count, labels = cv2.connectedComponents(
         (ink > min(max(grain, 0.3), 0.6)).astype(np.uint8), connectivity=8
     )
