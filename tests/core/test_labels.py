@@ -251,7 +251,8 @@ def test_one_unsure_digit_empties_its_line():
 @pytest.mark.parametrize("at", [2, 3])
 def test_a_hole_in_a_number_or_behind_it_empties_its_line(at):
     """A digit that was overlooked leaves the width of one."""
-    whole, holed = meanings([glyphs("412ptcls"), glyphs("412ptcls", at=at, gap=1)])
+    line = glyphs("412ptcls")
+    whole, _, holed = meanings([line, line, glyphs("412ptcls", at=at, gap=1)])
     assert (whole.particles, holed.text, holed.particles) == (412, "", None)
 
 

@@ -21,7 +21,6 @@ LEAST_DIGIT = 6.0  # pixels; in smaller print 6 and 8 are one
 SAMPLE = 8  # lines of a place that tell its font
 THINNEST, THICKEST = 0.08, 1.4  # widths of a glyph in heights of a digit
 LEAST_FIT = 0.8  # mean correlation of the lines of a place with one font; print has more
-FINE = 4  # columns of a line per column of a glyph's picture
 VALLEY = 0.92  # of the ink on both sides: where touching glyphs may be cut
 COST = 0.02  # of a glyph, in heights of a digit: two halves must fit clearly better than the whole
 
@@ -117,8 +116,8 @@ def _pieces(line: Line, foot: float, digit: float) -> _Pieces:
             if last == first + 1 or width >= THINNEST * digit:
                 ends.append((first, last))
     base = foot - (line.top - line.above)
-    spans = np.array(cuts)[np.array(ends)]
-    return _Pieces(cuts, inked, ends, _pictures(line.ink, spans, base, digit))
+    pictures = [_picture(line.ink[:, cuts[a] : cuts[b]], base, digit) for a, b in ends]
+    return _Pieces(cuts, inked, ends, np.stack(pictures))
 
 
 def _cuts(line: Line, digit: float) -> tuple[list[int], list[bool]]:
@@ -145,42 +144,19 @@ def _valleys(ink: FloatArray) -> NDArray[np.intp]:
     return np.flatnonzero(low) + 1
 
 
-def _pictures(ink: FloatArray, spans: NDArray[np.intp], base: float, digit: float) -> FloatArray:
-    """Return stretches of a line as glyphs' pictures, flat, digits on the row `base` of the line.
-
-    Parameters
-    ----------
-    ink : (h, w) float32
-    spans : (n, 2) int
-        First and past-the-last column of each.
-    base : float
-    digit : float
-        Height in pixels.
-    """
-    weight = ink.sum(axis=0)
-    mass = _sums(weight, spans)
-    centre = _sums(weight * (np.arange(len(weight)) + 0.5), spans) / np.maximum(mass, 1e-6)
+def _picture(ink: FloatArray, base: float, digit: float) -> FloatArray:
+    """Return ink as a glyph's picture, flat: digits `DIGIT` rows high on the row `base`."""
     scale = DIGIT / digit
-    fine = FINE * scale
+    weight = ink.sum(axis=0)
+    centre = float(weight @ (np.arange(len(weight)) + 0.5)) / max(float(weight.sum()), 1e-6)
+    # Distances are from the pixels' edges; the centre of pixel k lies at k + 0.5.
+    across = WIDE / 2 - centre * scale + 0.5 * scale - 0.5
+    down = ABOVE + DIGIT - base * scale + 0.5 * scale - 0.5
     if scale < 0.8:  # else pixels would be skipped
         ink = cv2.GaussianBlur(ink, (0, 0), 0.4 / scale, borderType=cv2.BORDER_CONSTANT)
-    # Distances are from the pixels' edges; the centre of pixel k lies at k + 0.5.
-    down = ABOVE + DIGIT - base * scale + 0.5 * scale - 0.5
-    matrix = np.array([[fine, 0.0, 0.5 * fine - 0.5], [0.0, scale, down]])
-    size = math.ceil(len(weight) * fine), ABOVE + DIGIT + BELOW
-    large = cv2.warpAffine(ink, matrix, size, flags=cv2.INTER_LINEAR)
-    offsets = (np.arange(WIDE) + 0.5 - WIDE / 2) * FINE
-    columns = np.floor(centre[:, None] * fine + offsets).astype(np.intp)
-    first, last = np.rint(spans.T[..., None] * fine)
-    inside = (columns >= first) & (columns < last)
-    pictures = large[:, np.clip(columns, 0, size[0] - 1)] * inside
-    return np.asarray(pictures.transpose(1, 0, 2).reshape(len(spans), -1), np.float32)
-
-
-def _sums(values: FloatArray, spans: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the sums over stretches."""
-    upto = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    return np.asarray(upto[spans[:, 1]] - upto[spans[:, 0]])
+    matrix = np.array([[scale, 0.0, across], [0.0, scale, down]])
+    picture = cv2.warpAffine(ink, matrix, (WIDE, ABOVE + DIGIT + BELOW), flags=cv2.INTER_LINEAR)
+    return np.asarray(picture.ravel(), np.float32)
 
 
 def _shifted(pictures: FloatArray, slip: int) -> FloatArray:
