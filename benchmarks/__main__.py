@@ -18,6 +18,7 @@ BENCHMARKS = {
     "accuracy": "benchmarks.accuracy",
     "weights": "benchmarks.weights",
     "detection": "benchmarks.detection",
+    "labels": "benchmarks.labels",
     "reference": "benchmarks.reference",
     "io": "benchmarks.input_output",
     "quality": "benchmarks.quality_scores",

@@ -284,7 +284,7 @@ def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, Non
     for done in read_sources(inputs, settings, taken):
         yield StageProgressed("reading", done)
     pictures = any(isinstance(source, Montage) for source in taken.sources)
-    if pictures and settings.reading != "images":
+    if settings.reference is not None or (pictures and settings.reading != "images"):
         yield StageStarted("finding squares", len(inputs))
         for done in find_squares(taken, settings):
             yield StageProgressed("finding squares", done)

@@ -23,6 +23,10 @@ __all__ = ["LEAST_CORRELATION", "Places", "find_places", "strongest"]
 
 LEAST_CORRELATION = 0.25  # of a place worth a closer look
 
+_MOST_PLACES = (
+    10_000  # noise has a peak on every few pixels; a closer look at all would take minutes
+)
+
 _DISC = 18.0  # pixels: diameter of the view's disc in the small copy of the picture
 _LARGEST_SLIP = 0.7  # pixels at the rim between two scales
 _BLOCK = 128  # pixels: side of the FFTs
@@ -70,7 +74,8 @@ def find_places(
     Returns
     -------
     Places
-        No two are nearer than discs of the smallest scale that touch.
+        No two are nearer than discs of the smallest scale that touch; where there are very many,
+        the highest peaks.
     """
     reduction = max(1.0, reference.diameter / _DISC)
     height, width = pyramid.shape
@@ -99,7 +104,7 @@ def find_places(
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     peaks = (best >= cv2.dilate(best, disc)) & (best >= LEAST_CORRELATION)
     y, x = np.nonzero(peaks)
-    order = np.argsort(-best[y, x], kind="stable")
+    order = np.argsort(-best[y, x], kind="stable")[:_MOST_PLACES]
     y, x = y[order], x[order]
     return Places(
         centres=(np.column_stack([x, y]) + 0.5) * [width / columns, height / rows] - 0.5,
