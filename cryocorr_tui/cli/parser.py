@@ -118,7 +118,7 @@ def _run_options() -> argparse.ArgumentParser:
         "--memory",
         type=_number(0.0, exclusive=True),
         metavar="GB",
-        help="memory to work in (default: half of what is free)",
+        help="memory to work in, on a GPU its own (default: half of what is free, 0.8 on a GPU)",
     )
     _add_seed(options)
     return options

@@ -348,12 +348,12 @@ class Settings:
 
     ``max_shift`` is in source pixels (None: the larger of 4 % of the box and 4 working pixels),
     ``pixel_size`` in Å (None: from the files), ``box`` is the working box in pixels (None: at most
-    128), ``memory`` in GB (None: half of what is free), ``reading`` one of "auto", "images",
-    "montage", ``min_box`` the smallest square looked for in a montage (pixels), ``bottom_up``
-    counts its rows from the bottom, ``reference`` names one view to hunt instead of
-    all squares, ``reference_scales`` the range of its scales (picture pixels per reference pixel),
-    ``reference_threshold`` the least correlation of a hit (None: from decoys), ``quality_weight``
-    ≥ 0 (0 switches the weighting off).
+    128), ``memory`` in GB of the device that computes (None: half of what is free, 0.8 of it on a
+    card), ``reading`` one of "auto", "images", "montage", ``min_box`` the smallest square looked
+    for in a montage (pixels), ``bottom_up`` counts its rows from the bottom, ``reference`` names
+    one view to hunt instead of all squares, ``reference_scales`` the range of its scales (picture
+    pixels per reference pixel), ``reference_threshold`` the least correlation of a hit (None: from
+    decoys), ``quality_weight`` ≥ 0 (0 switches the weighting off).
     """
 
     device: str = "auto"

@@ -71,19 +71,20 @@ def sample_pairs(pictures: Any, which: Any, poses: Any, x: Any, y: Any, oversamp
     """
     xp = array_namespace(pictures)
     side = pictures.shape[-1]
-    along_u, along_v = _coordinates(poses, side, oversampling)
     offsets = xp.stack([x, y, xp.ones_like(x)])
-    u = xp.clip(along_u @ offsets, 0, side - 1.001)
-    v = xp.clip(along_v @ offsets, 0, side - 1.001)
-    left, top = xp.astype(u, xp.int32), xp.astype(v, xp.int32)
-    part_u, part_v = u - xp.astype(left, xp.float32), v - xp.astype(top, xp.float32)
+    # (p, 2, 3) @ (3, pixels): row and column in picture j
+    position = xp.clip(_affine_maps(poses, side, oversampling) @ offsets, 0, side - 1.001)
+    cell = xp.astype(position, xp.int32)
+    part = position - xp.astype(cell, xp.float32)
+    part_v, part_u = part[:, 0, :], part[:, 1, :]
     first = xp.astype(which, xp.int32) * (side * side)
-    at = xp.reshape(first[:, None] + top * side + left, (-1,))
+    at = xp.reshape(first[:, None] + cell[:, 0, :] * side + cell[:, 1, :], (-1,))
     flat = xp.reshape(pictures, (-1,))
 
     def row_of_cell(step: int) -> Any:
-        nearer = xp.reshape(xp.take(flat, at + step), u.shape)
-        return nearer + part_u * (xp.reshape(xp.take(flat, at + (step + 1)), u.shape) - nearer)
+        nearer = xp.reshape(xp.take(flat, at + step), part_u.shape)
+        farther = xp.reshape(xp.take(flat, at + (step + 1)), part_u.shape)
+        return nearer + part_u * (farther - nearer)
 
     upper = row_of_cell(0)
     return upper + part_v * (row_of_cell(side) - upper)
@@ -135,8 +136,8 @@ def put_back(values: Any, mask: Any, rest: Any) -> Any:
     return xp.where(chosen, xp.take(values, place, axis=0), rest)
 
 
-def _coordinates(poses: Any, side: int, oversampling: int) -> tuple[Any, Any]:
-    """Return two (p, 3): factors of x, of y and of 1 in the column u and the row v of picture j."""
+def _affine_maps(poses: Any, side: int, oversampling: int) -> Any:
+    """Return (p, 2, 3) float32: factors of x, of y and of 1 in row and column of picture j."""
     xp = array_namespace(poses)
     # A pose is few numbers: in double precision they cost nothing.
     poses = xp.astype(poses, xp.float64)
@@ -144,8 +145,8 @@ def _coordinates(poses: Any, side: int, oversampling: int) -> tuple[Any, Any]:
     cosine, sine = xp.cos(angle) * oversampling, xp.sin(angle) * oversampling
     shift_y, shift_x = poses[:, 1], poses[:, 2]
     mirror = xp.where(poses[:, 3] > 0.5, -xp.ones_like(angle), xp.ones_like(angle))
-    origin_u = side // 2 - mirror * (cosine * shift_x - sine * shift_y)
-    origin_v = side // 2 - (sine * shift_x + cosine * shift_y)
-    along_u = xp.stack([mirror * cosine, -mirror * sine, origin_u], axis=1)
-    along_v = xp.stack([sine, cosine, origin_v], axis=1)
-    return xp.astype(along_u, xp.float32), xp.astype(along_v, xp.float32)
+    back_y, back_x = sine * shift_x + cosine * shift_y, cosine * shift_x - sine * shift_y
+    row = [sine, cosine, side // 2 - back_y]
+    column = [mirror * cosine, -mirror * sine, side // 2 - mirror * back_x]
+    maps = xp.stack([xp.stack(row, axis=1), xp.stack(column, axis=1)], axis=1)
+    return xp.astype(maps, xp.float32)

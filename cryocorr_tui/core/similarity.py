@@ -99,6 +99,7 @@ class PairScorer:
                 f"The memory of {backend.name} does not suffice for {len(working.images)} class "
                 f"averages; {_WAYS_OUT}."
             ) from error
+        self._too_many = math.inf  # pairs at a time that memory did not suffice for
         self._rows: _Rows | None = None
         self._columns: OrderedDict[tuple[int, int], _Columns] = OrderedDict()
         self._column_cache = min(memory / 4, _COLUMN_CACHE) if backend.is_host else memory / 4
@@ -123,15 +124,17 @@ class PairScorer:
         DeviceError
             If memory does not suffice for one pair.
         """
-        try:
-            with self._backend.computing():
-                return self._score(rows, columns)
-        except self._backend.out_of_memory:
-            # Nothing may be freed in here: the traceback still holds the arrays of the tile.
-            pass
-        self._rows = None
-        self._columns.clear()
-        self._backend.release()
+        pairs = (rows.stop - rows.start) * (columns.stop - columns.start)
+        if pairs < self._too_many:
+            try:
+                with self._backend.computing():
+                    return self._score(rows, columns)
+            except self._backend.out_of_memory:
+                # Nothing can be freed in here: the traceback still holds the arrays of the tile.
+                self._too_many = pairs
+            self._rows = None
+            self._columns.clear()
+            self._backend.release()
         return self._score_in_halves(rows, columns)
 
     def _score_in_halves(self, rows: slice, columns: slice) -> FloatArray:
