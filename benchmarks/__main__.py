@@ -13,10 +13,12 @@ from benchmarks.measuring import Options, Table, machine
 
 BENCHMARKS = {
     "search": "benchmarks.search",
+    "gpu": "benchmarks.gpu",
     "recipe": "benchmarks.recipe",
     "accuracy": "benchmarks.accuracy",
     "weights": "benchmarks.weights",
     "detection": "benchmarks.detection",
+    "labels": "benchmarks.labels",
     "reference": "benchmarks.reference",
     "io": "benchmarks.input_output",
     "quality": "benchmarks.quality_scores",

@@ -22,7 +22,10 @@ from cryocorr_tui.core.preprocessing import fourier_resample
 __all__ = ["best_blends"]
 
 ROTATIONS = 128
-HILLS = 12  # poses of the highest NCC, none next to another, that the blend is taken at
+# Poses of the highest NCC that the blend is taken at: in 80 pairs at SNR 4 and 0.5 the pose of the
+# best blend was never beyond the 59th.
+TALLEST = 200
+HILLS = 12  # poses of the highest NCC, none next to another, to climb from
 REFINED = 6  # of these, how many are refined
 APART = (9.0, 1.5)  # degrees and pixels: nearer poses climb the same hill
 
@@ -34,12 +37,12 @@ def best_blends(
     *,
     max_shift: float,
     weights: MetricWeights,
-) -> tuple[float, float]:
-    """Return the best blend of a pair at a peak of the NCC, and at any pose.
+) -> tuple[float, float, float]:
+    """Return the best blend of a pair over the lattice, at a peak of the NCC, and at any pose.
 
-    The NCC is taken at every pose of the lattice (rotations × shifts × mirror states), the blend on
-    the highest hills of it. From the best of those a simplex (Nelder & Mead) climbs the NCC, as the
-    search does, and another the blend itself.
+    The NCC is taken at every pose of the lattice that the search looks at (rotations × shifts ×
+    mirror states), the blend at the highest of them. From the best hills a simplex (Nelder & Mead)
+    climbs the NCC, as the search does, and another the blend itself.
 
     Parameters
     ----------
@@ -84,12 +87,13 @@ def best_blends(
         )
     ]
     poses.sort(key=correlation, reverse=True)
+    of_lattice = max(blend(pose) for pose in poses[:TALLEST])
     hills = sorted(_apart(poses, HILLS), key=blend, reverse=True)[:REFINED]
     of_ncc, of_blend = (
         max(blend(_climb(pose, height, max_shift)) for pose in hills)
         for height in (correlation, blend)
     )
-    return of_ncc, max(of_ncc, of_blend)
+    return of_lattice, of_ncc, max(of_ncc, of_blend)
 
 
 def _apart(poses: list[Pose], count: int) -> list[Pose]:

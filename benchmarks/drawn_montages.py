@@ -101,6 +101,9 @@ KINDS: tuple[str, ...] = (
     "shaded backgrounds",
     "text over borders",
     "round masks on the gutter's level",
+    "thick frame around each",
+    "log window",
+    "faint gutters, enlarged",
 )
 
 NEGATIVES: tuple[str, ...] = (
@@ -117,6 +120,8 @@ NEGATIVES: tuple[str, ...] = (
     "program without pictures",
     "noise",
     "heat map",
+    "calendar",
+    "terminal",
 )
 
 
@@ -152,6 +157,10 @@ def draw_montage(
             return _jpeg(draw_montage(_any_of(KINDS[:4], rng), rng, real=pool), rng, worst=30)
         case "text over borders":
             return _text_over_borders(rng, pool)
+        case "log window":
+            return _log_window(rng, pool)
+        case "faint gutters, enlarged":
+            return _enlarged(_grid(_look(kind, rng), rng, pool), rng)
     return _grid(_look(kind, rng), rng, pool)
 
 
@@ -327,6 +336,30 @@ def _look(kind: str, rng: np.random.Generator) -> Look:
                 spread=12.0,
                 margin=3,
                 page_level=110,
+            )
+        case "thick frame around each":
+            level = _any_of((255, 30), rng)
+            frame = max(3, int(rng.uniform(0.03, 0.14) * look.box))
+            return replace(
+                look,
+                frame=frame,
+                frame_level=_any_of((0, 90) if level else (255, 90), rng),
+                gutter=2 * frame + int(rng.integers(4, 25)),
+                gutter_level=level,
+                margin=frame + 4,
+                page_level=level,
+            )
+        case "faint gutters, enlarged":
+            return replace(
+                look,
+                box=max(look.box, 80),
+                gutter=int(rng.integers(4, 12)),
+                gutter_level=int(look.level) + _any_of((-16, 16), rng),
+                margin=8,
+                page_level=int(look.level) + 16,
+                noise=10.0,
+                grain=1.2,
+                spread=2.0,
             )
     raise ValueError(f"expected one of {KINDS}, received {kind!r}")
 
@@ -639,6 +672,35 @@ def _text_over_borders(rng: np.random.Generator, real: Sequence[Image]) -> Drawn
     return replace(part, picture=picture)
 
 
+def _enlarged(part: DrawnMontage, rng: np.random.Generator) -> DrawnMontage:
+    factor = float(rng.uniform(1.6, 2.3))
+    how = _any_of((cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4), rng)
+    picture = cv2.resize(part.picture, None, fx=factor, fy=factor, interpolation=how)
+    return DrawnMontage(np.asarray(picture, np.uint8), part.boxes * factor)
+
+
+def _log_window(rng: np.random.Generator, real: Sequence[Image]) -> DrawnMontage:
+    """Draw a few numbered squares below lines of text, on a page that they do not fill."""
+    dark = rng.random() < 0.5
+    level = 25 if dark else 250
+    look = replace(
+        _look("dark page", rng),
+        rows=int(rng.integers(2, 5)),
+        columns=int(rng.integers(4, 8)),
+        box=int(rng.integers(60, 120)),
+        gutter_level=level,
+        page_level=level,
+        text=True,
+    )
+    part = _grid(look, rng, real)
+    high, wide = part.picture.shape[:2]
+    top = int(rng.integers(160, 500))
+    shape = (top + high + 80, max(wide, int(rng.integers(700, 1800))) + 40, 3)
+    canvas = _lines_of_text(shape, level, rng)
+    canvas[top - 10 : top + high + 10, :] = level
+    return DrawnMontage(canvas, _paste(canvas, part, 20, top))
+
+
 def draw_negative(kind: str, rng: np.random.Generator) -> Picture:
     """Draw a (height, width, 3) picture of one of `NEGATIVES`: no grid of squares is in it."""
     match kind:
@@ -672,6 +734,10 @@ def draw_negative(kind: str, rng: np.random.Generator) -> Picture:
             return _rgb(rng.normal(128, 40, _shape(rng)))
         case "heat map":
             return _heat_map(rng)
+        case "calendar":
+            return _calendar(rng)
+        case "terminal":
+            return _lines_of_text((*_shape(rng), 3), int(rng.choice([0, 25, 255])), rng)
     raise ValueError(f"expected one of {NEGATIVES}, received {kind!r}")
 
 
@@ -741,6 +807,35 @@ def _text_page(rng: np.random.Generator) -> Picture:
     for y in range(30, page.shape[0], int(34 * size) + 6):
         words = "".join(rng.choice(letters, 200))
         _text(page[:, : page.shape[1] - 20], words, 20, y, size, (0, 0, 0))
+    return page
+
+
+def _lines_of_text(shape: tuple[int, int, int], level: int, rng: np.random.Generator) -> Picture:
+    """Draw lines of small print as a program logs them, dark on bright or bright on dark."""
+    page = np.full(shape, level, np.uint8)
+    ink = (190, 220, 190) if level < 128 else (30, 30, 30)
+    words = ("class", "averages", "particles", "[12:40]", "done", "iteration 25", "select", "of")
+    for y in range(16, shape[0], 17):
+        line = " ".join(_any_of(words, rng) for _ in range(int(rng.integers(3, 24))))
+        _text(page, line, 8, y, 0.42, ink)
+    return page
+
+
+def _calendar(rng: np.random.Generator) -> Picture:
+    """Draw a month of square days, some with an entry, on bright or dark paper."""
+    day = int(rng.integers(50, 130))
+    level = int(rng.choice([255, 30]))
+    page = np.full((6 * day + 80, 7 * day + 40, 3), level, np.uint8)
+    _text(page, "November", 20, 35, 1.0, (128, 128, 128))
+    for row, column in np.ndindex(6, 7):
+        x, y = 20 + column * day, 60 + row * day
+        cv2.rectangle(page, (x, y), (x + day, y + day), (130, 130, 130), 1)
+        _text(page, str((7 * row + column) % 31 + 1), x + 4, y + 16, 0.45, (128, 128, 128))
+        if rng.random() < 0.3:
+            colour = tuple(int(c) for c in rng.integers(80, 240, 3))
+            corners = (x + 4, y + day // 2), (x + day - 4, y + day * 7 // 10)
+            cv2.rectangle(page, *corners, colour, -1)
+            _text(page, "meet", x + 6, y + day // 2 + 11, 0.35, (0, 0, 0))
     return page
 
 

@@ -1,14 +1,12 @@
 """Printed text: how much is found and masked, what is read rightly or wrongly, what scores lose.
 
-``python -m benchmarks.labels [FOLDER]`` prints the tables, with those of real montages where
-FOLDER holds ``montages/squares.json``; ``python -m benchmarks.labels --draw-glyphs`` draws the
-glyphs that the program compares with anew, from the fonts named in `FONTS`.
+``python -m benchmarks labels`` prints the tables; ``python -m benchmarks.labels`` draws the glyphs
+that the program compares with anew, from the fonts named in `FONTS`, which must be installed.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,6 +43,11 @@ FONTS = (
     "DejaVuSans-Bold",
     "DejaVuSansMono",
     "DejaVuSerif",
+    "LiberationSans-Regular",
+    "LiberationSans-Bold",
+    "LiberationMono-Regular",
+    "NotoSans-Regular",
+    "Roboto-Regular",
     "Aileron",
     "thin",
     "bold",
@@ -110,13 +113,19 @@ def _real(folder: Path) -> Table:
 
 def _drawn(images: FloatArray, quick: bool) -> Table:
     rows = []
-    for fonts, whose in ((FONTS, "known"), (STRANGE, "strange")):
+    groups: dict[str, tuple[str, ...]] = {"known": FONTS, "strange": STRANGE}
+    if quick:
+        groups = {"known": ("Aileron",)}
+    for whose, names in groups.items():
+        fonts = [name for name in names if _is_installed(name)]
+        if not fonts:
+            continue
         for colours, what in (((GREEN, RED, YELLOW), "coloured"), ((WHITE,), "white")):
-            for quality in (None, 90, 75, 50):
+            for quality in (75,) if quick else (None, 90, 75, 50):
                 rng = np.random.default_rng(1)
                 sheets = [
                     _sheet(images, rng, font, colour, quality)
-                    for font in (fonts[:1] if quick else fonts)
+                    for font in fonts
                     for colour in colours
                 ]
                 file = "PNG" if quality is None else f"JPEG {quality}"
@@ -167,7 +176,7 @@ def _scores(images: FloatArray) -> Table:
             _sheet(
                 images,
                 np.random.default_rng(k),
-                "DejaVuSans",
+                "Aileron",
                 GREEN,
                 None,
                 middles=middles,
@@ -305,6 +314,14 @@ def _font(name: str, height: float) -> ImageFont.FreeTypeFont | ImageFont.ImageF
     return ImageFont.truetype(f"{name}.ttf", round(height / 0.729))
 
 
+def _is_installed(name: str) -> bool:
+    try:
+        _font("Aileron" if name in _OPENCV else name, 20)
+    except OSError:
+        return False
+    return True
+
+
 def draw_glyphs(path: Path) -> None:
     """Draw the glyphs of all `FONTS` and write them, (fonts, characters, rows, columns) uint8."""
     np.savez_compressed(path, ink=np.stack([_glyphs_of(font) for font in FONTS]))
@@ -347,14 +364,5 @@ def _large_glyph(character: str, font: str, large: int) -> FloatArray:
     return np.asarray(page, np.float32)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Print the tables, or draw the glyphs."""
-    if arguments[:1] == ["--draw-glyphs"]:
-        draw_glyphs(Path(package.__file__).with_name("glyphs.npz"))
-        return
-    for table in run(Options(data=Path(arguments[0]) if arguments else None)):
-        print(table.markdown(), end="\n\n")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    draw_glyphs(Path(package.__file__).with_name("glyphs.npz"))

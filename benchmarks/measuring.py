@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +15,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from benchmarks.peak_memory import peak_memory
 from cryocorr_tui.core.backend import Backend, usable_cpus
 from cryocorr_tui.core.similarity import warm_up
 
@@ -119,18 +119,7 @@ def _measure(function: Callable[[], T]) -> Measured[T]:
     wall, cpu = time.perf_counter(), time.process_time()
     result = function()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return Measured(result, wall, cpu, _peak_memory())
-
-
-def _peak_memory() -> float:
-    # Linux hands the peak of a parent on to its children in getrusage, but not here.
-    status = Path("/proc/self/status")
-    if status.exists():
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        if found is not None:
-            return int(found[1]) * 1024 / 1e9
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if platform.system() == "Darwin" else 1024) / 1e9
+    return Measured(result, wall, cpu, peak_memory())
 
 
 def _processor() -> str:

@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.measuring import Options, Table, measured
-from cryocorr_tui.core.model import FloatArray, Montage, Pose
+from cryocorr_tui.core.model import FloatArray, Hit, Montage, Pose
 from cryocorr_tui.core.readers import read
 from cryocorr_tui.core.reference import (
     SCALES,
-    Hit,
     Reference,
     ReferenceSpec,
     hunt,
@@ -45,9 +44,8 @@ from cryocorr_tui.core.simulation.montage_drawing import draw_relion_montage
 __all__ = ["run"]
 
 PICTURES = 16
-RATIOS = (16.0, 4.0, 1.0)
+RATIOS = (16.0, 4.0, 2.0, 1.0)
 NEAR = 0.1  # of the box
-SHOWN_SCALES = (0.75, 1.3)
 MOST_PLACED = 40
 
 
@@ -151,7 +149,7 @@ def _scattered(simulated: SimulatedSet, reference: int, rng: np.random.Generator
     canvas = 0.3 * inside.std() * _smooth_noise(height, width, rng)
     placed: list[tuple[int, Placement]] = []
     for k in chosen:
-        scale = rng.uniform(*SHOWN_SCALES)
+        scale = rng.uniform(*SCALES)
         linear = Pose(rng.uniform(0, 360)).linear() * scale
         for _ in range(500):
             rim = scale * box / 2 + 1
@@ -250,7 +248,7 @@ def _cost(options: Options) -> Table:
     simulated = _simulated(4.0, quick=True)
     rows = []
     for side, columns, count in (
-        ((48, 4, 8),) if options.quick else ((128, 20, 200), (40, 64, 2000))
+        ((48, 4, 8),) if options.quick else ((128, 20, 200), (40, 64, 2000), (128, 46, 1426))
     ):
         resized = [cv2.resize(image, (side, side)) for image in simulated.images]
         images = np.stack([resized[k % len(resized)] for k in range(count)])

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cryocorr_tui.cli import main, summary
 from cryocorr_tui.cli.console import data_console
-from cryocorr_tui.cli.parser import MATRICES, METRICS
+from cryocorr_tui.cli.parser import MATRICES, METRICS, build_parser
 from cryocorr_tui.cli.progress import Lines
 from cryocorr_tui.cli.summary import print_summary
 from cryocorr_tui.core import analysis, model, simulation, store
@@ -87,9 +87,15 @@ def test_without_a_command_the_help_is_printed_as_wrong_usage(
     assert all(name in err for name in ("detect", "analyze", "simulate", "demo", "doctor"))
 
 
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "cuda:0,1"])
+def test_a_device_is_taken_as_it_is_written(device: str) -> None:
+    assert build_parser().parse_args([*ANALYZE, "--device", device]).device == device
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        ("--device cuda:0,", "'cuda:0,' is not auto, cpu, cuda or cuda:N"),
         ("--device gpu", "'gpu' is not auto, cpu, cuda or cuda:N, as in cuda:1"),
         ("--max-shift -1", "'-1' is not a number of 0 or more"),
         ("--max-shift nan", "'nan' is not a number of 0 or more"),

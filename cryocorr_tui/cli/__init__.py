@@ -8,6 +8,7 @@ command needs is imported when it runs.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -46,9 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return USAGE
-    given = getattr(arguments, "reference", None) is not None
-    if (getattr(arguments, "mode", "auto") == "reference") != given:
-        parser.error("--mode reference and --reference go together")
+    if arguments.command == "detect":
+        _require_reference_mode(parser, arguments)
     with _stopped_by_signals():
         try:
             from cryocorr_tui.cli.commands import COMMANDS
@@ -67,6 +67,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED
     return DONE
+
+
+def _require_reference_mode(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error where options of the two modes of detect are mixed."""
+    hunting = arguments.mode == "reference"
+    if hunting != (arguments.reference is not None):
+        parser.error("--mode reference and --reference go together")
+    for name in ("scales", "threshold"):
+        if not hunting and getattr(arguments, name) is not None:
+            parser.error(f"--{name} is for --mode reference")
 
 
 def _way_on(command: str) -> str:

@@ -24,6 +24,10 @@ def detect(options: argparse.Namespace) -> None:
     from cryocorr_tui.core import analysis
     from cryocorr_tui.core.model import Settings
 
+    # What was not given keeps the default of the core.
+    chosen: dict[str, Any] = {}
+    if options.scales is not None:
+        chosen["reference_scales"] = options.scales
     settings = Settings(
         device=options.device,
         memory=options.memory,
@@ -33,6 +37,8 @@ def detect(options: argparse.Namespace) -> None:
         min_box=options.min_box,
         seed=options.seed,
         reference=options.reference,
+        reference_threshold=options.threshold,
+        **chosen,
     )
     finished = _follow(
         analysis.detect(options.inputs, options.output, settings, overwrite=options.overwrite)

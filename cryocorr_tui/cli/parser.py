@@ -47,11 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="auto",
         help="auto takes every square of every grid, reference hunts one view (default: auto)",
     )
-    detect.add_argument(
-        "--reference",
-        metavar="FILE:X,Y,W,H",
-        help="the view to hunt: a part of a picture, or FILE#INDEX, an image of a stack",
-    )
+    _add_hunt(detect)
 
     analyze = add(
         "analyze", "score all pairs of class averages and group same views", inputs, run, search
@@ -122,7 +118,7 @@ def _run_options() -> argparse.ArgumentParser:
         "--memory",
         type=_number(0.0, exclusive=True),
         metavar="GB",
-        help="memory to work in (default: half of what is free)",
+        help="memory to work in, on a GPU its own (default: half of what is free, 0.8 on a GPU)",
     )
     _add_seed(options)
     return options
@@ -167,6 +163,29 @@ def _search_options() -> argparse.ArgumentParser:
         "(default: 1; 0 switches it off)",
     )
     return options
+
+
+def _add_hunt(detect: argparse.ArgumentParser) -> None:
+    hunt = detect.add_argument_group("with --mode reference")
+    hunt.add_argument(
+        "--reference",
+        metavar="FILE:X,Y,W,H",
+        help="the view to hunt: a part of a picture (pixels, from the top left corner), or "
+        "FILE#INDEX, an image of a stack or a square of a montage (counted from 0)",
+    )
+    hunt.add_argument(
+        "--scales",
+        type=_range,
+        metavar="LOW,HIGH",
+        help="how many pixels of the picture a pixel of the reference may take (default: 0.7,1.4)",
+    )
+    hunt.add_argument(
+        "--threshold",
+        type=_number(0.0, 1.0, exclusive=True),
+        metavar="R",
+        help="least correlation of a hit, above 0, at most 1 "
+        "(default: what scrambled copies of the reference hardly reach in the same picture)",
+    )
 
 
 def _add_simulation(simulate: argparse.ArgumentParser) -> None:
@@ -228,8 +247,8 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
         "--device",
         type=_device,
         default="auto",
-        metavar="auto|cpu|cuda[:N]",
-        help="where to compute (default: auto, a GPU where there is one)",
+        metavar="auto|cpu|cuda[:N[,M]]",
+        help="where to compute (default: auto, a GPU where there is one; two of them: cuda:0,1)",
     )
 
 
@@ -258,11 +277,24 @@ def _number(
             value = math.nan
         if math.isfinite(value) and low <= value <= high and not (exclusive and value == low):
             return value
-        limit = f"above {low:g}" if exclusive else f"of {low:g} or more"
-        limit = limit if math.isinf(high) else f"from {low:g} to {high:g}"
+        if math.isinf(high):
+            limit = f"above {low:g}" if exclusive else f"of {low:g} or more"
+        else:
+            limit = f"above {low:g}, up to {high:g}" if exclusive else f"from {low:g} to {high:g}"
         raise argparse.ArgumentTypeError(f"{text!r} is not a number {limit}")
 
     return read
+
+
+def _range(text: str) -> tuple[float, float]:
+    read = _number(0.0, exclusive=True)
+    try:
+        low, high = (read(part) for part in text.split(","))
+    except (argparse.ArgumentTypeError, ValueError):
+        low, high = 1.0, 0.0
+    if low <= high:
+        return low, high
+    raise argparse.ArgumentTypeError(f"{text!r} is not a range: give LOW,HIGH as in 0.7,1.4")
 
 
 def _whole(low: int) -> Callable[[str], int]:
@@ -275,9 +307,11 @@ def _whole(low: int) -> Callable[[str], int]:
 
 
 def _device(text: str) -> str:
-    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", text, re.ASCII):
+    if re.fullmatch(r"auto|cpu|cuda(:\d+(,\d+)*)?", text, re.ASCII):
         return text
-    raise argparse.ArgumentTypeError(f"{text!r} is not auto, cpu, cuda or cuda:N, as in cuda:1")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not auto, cpu, cuda or cuda:N, as in cuda:1, or cuda:0,1 for two cards"
+    )
 
 
 def _mask_diameter(text: str) -> tuple[float, str]:

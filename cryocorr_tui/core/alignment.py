@@ -3,7 +3,8 @@
 The enhanced correlation coefficient method (Evangelidis & Psarakis 2008,
 doi:10.1109/TPAMI.2008.113) in its inverse form: the derivatives are those of picture i and are
 computed once, each step only samples picture j once. Compiled for the CPU, parallel over pairs; the
-result of a pair does not depend on the number of threads.
+result of a pair does not depend on the number of threads. On other devices `refinement` takes the
+same steps in plain form.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ __all__ = ["OVERSAMPLING", "Templates", "oversample", "refine", "sample_aligned"
 
 OVERSAMPLING = 2  # bilinear interpolation of this finer picture is exact enough
 FINALISTS = 4  # poses of a pair that stand for election by the blend
-_UNPROMISING = 0.08  # a peak this much below the best coarse correlation is never the best pose
-_HOPELESS = 0.08  # a refined pose this much below the best NCC never has the best blend
-_COARSE_STEPS = 5  # on a quarter of the pixels, before one last step on all of them
-_STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
-_LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
+UNPROMISING = 0.08  # a peak this much below the best coarse correlation is never the best pose
+HOPELESS = 0.08  # a refined pose this much below the best NCC never has the best blend
+COARSE_STEPS = 5  # on a quarter of the pixels, before one last step on all of them
+STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
+LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
 _RUN = 256  # pixels sampled at a time
-_DISTINCT = 2.0  # pixels at the rim or of shift that make two poses different
+DISTINCT = 2.0  # pixels at the rim or of shift that make two poses different
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,8 +257,8 @@ def _step(
         return 0.0
     step = inverse_hessian @ (slope_j * ((1.0 - projection @ solved_i) / ahead)) - solved_i
     length = max(abs(step[0]) * radius, math.hypot(step[1], step[2]))
-    if length > _LONGEST_STEP:
-        step *= _LONGEST_STEP / length
+    if length > LONGEST_STEP:
+        step *= LONGEST_STEP / length
     cosine, sine = math.cos(step[0]), math.sin(step[0])
     shift_x = step[1] + cosine * pose[2] - sine * pose[1]
     shift_y = step[2] + sine * pose[2] + cosine * pose[1]
@@ -305,7 +306,7 @@ def _refine_tile(
         sums = np.empty(6, dtype=np.float64)
         found = np.full(candidates, -np.inf)
         pose = np.zeros((candidates, 4), dtype=np.float32)
-        promising = correlation[:, i, j].max() - _UNPROMISING
+        promising = correlation[:, i, j].max() - UNPROMISING
         for k in range(candidates):
             if correlation[k, i, j] == -np.inf or correlation[k, i, j] < promising:
                 continue
@@ -314,7 +315,7 @@ def _refine_tile(
             trial[1] = shift_y[k, i, j]
             trial[2] = shift_x[k, i, j]
             trial[3] = k // half
-            for _ in range(_COARSE_STEPS):
+            for _ in range(COARSE_STEPS):
                 sample_aligned(columns[j], trial, x[:coarse], y[:coarse], buffer, OVERSAMPLING)
                 _sums(buffer, values[i], slopes[i], coarse, sums)
                 reached = _ncc(sums, coarse, part)
@@ -325,12 +326,12 @@ def _refine_tile(
                 moved = _step(
                     trial, sums, inverse_hessian[i], projection[i], part, radius, max_shift
                 )
-                if moved < _STILL:
+                if moved < STILL:
                     break
         finalists = _distinct(found, pose, radius)
         for place in range(FINALISTS):
             k = finalists[place]
-            if k < 0 or found[k] < found.max() - _HOPELESS:
+            if k < 0 or found[k] < found.max() - HOPELESS:
                 continue
             sample_aligned(columns[j], pose[k], x, y, buffer, OVERSAMPLING)
             _sums(buffer, values[i], slopes[i], pixels, sums)
@@ -363,7 +364,7 @@ def _distinct(
             turn = abs(pose[k, 0] - pose[best, 0])
             rim = math.radians(min(turn, 360.0 - turn)) * radius
             moved = math.hypot(pose[k, 1] - pose[best, 1], pose[k, 2] - pose[best, 2])
-            if max(rim, moved) <= _DISTINCT:
+            if max(rim, moved) <= DISTINCT:
                 left[k] = -np.inf
     return chosen
 

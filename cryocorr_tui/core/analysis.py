@@ -12,7 +12,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import chain, count
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 import cryocorr_tui
 from cryocorr_tui.core import export
-from cryocorr_tui.core.backend import Backend, choose_backend
+from cryocorr_tui.core.backend import Backend, choose_backends
 from cryocorr_tui.core.errors import InputError
 from cryocorr_tui.core.files import (
     DETECTION_FILES,
@@ -47,6 +47,7 @@ from cryocorr_tui.core.model import (
 from cryocorr_tui.core.overlay import draw_overlay
 from cryocorr_tui.core.preprocessing import WorkingSet, fourier_resample, prepare
 from cryocorr_tui.core.quality import score_quality
+from cryocorr_tui.core.scheduling import score_tiles
 from cryocorr_tui.core.significance import Null, benjamini_yekutieli, fit_null
 from cryocorr_tui.core.similarity import PairScorer, tile_size, warm_up
 from cryocorr_tui.core.store import STORE_NAME, RunStore
@@ -66,6 +67,7 @@ __all__ = [
 SIMILAR = 0.01  # p-value of pairs whose pose at the edge of the search is worth a warning
 EDGE = 0.99  # of the largest shift
 MOST_GROUPED = 8000  # classes; linkage needs all pairs in memory at once
+HOST_SHARE, CARD_SHARE = 0.5, 0.8  # of the free memory that a run takes unless told how much
 MOST_NAMED = 5  # classes left out for one reason that are named in a sentence
 
 
@@ -171,21 +173,23 @@ def analyze(
         sources = yield from _take_in(inputs, settings)
         classes = to_class_averages(sources)
         working = prepare(classes, settings)
-    backend, remark = choose_backend(settings.device)
-    for text in (*sources.warnings, remark, *working.notes, *_left_out(classes, working)):
-        if text:
-            yield Notice(text)
+    backends, remark = choose_backends(settings.device)
+    for text in (*sources.warnings, *working.notes, *_left_out(classes, working)):
+        yield Notice(text)
+    if remark:
+        yield Notice(remark, warning=False)
 
     yield StageStarted("scoring quality", len(classes))
     with _timed(timings, "scoring quality"):
         quality = _quality(working)
         yield StageProgressed("scoring quality", len(classes))
 
-    fingerprint = _fingerprint(working, settings, backend)
+    fingerprint = _fingerprint(working, settings, backends[0])
     prepare_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
-    with _store(output, working, settings, fingerprint) as store:
+    peaks: dict[str, int] = {}
+    with _store(output, working, settings, fingerprint, backends) as store:
         with _timed(timings, "comparing"):
-            yield from _compare(store, working, settings, backend)
+            yield from _compare(store, working, settings, backends, peaks)
         yield StageStarted("grouping", 0)
         with _timed(timings, "grouping"):
             null, groups = _group(store, quality)
@@ -211,7 +215,8 @@ def analyze(
             tables[-1],
             {
                 **_provenance(sources, classes, settings),
-                "device": backend.name,
+                "device": ",".join(backend.name for backend in backends),
+                "device_peak_bytes": peaks,
                 "fingerprint": fingerprint,
                 "classes": len(classes),
                 "pairs": store.pairs_done(),
@@ -279,7 +284,7 @@ def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, Non
     for done in read_sources(inputs, settings, taken):
         yield StageProgressed("reading", done)
     pictures = any(isinstance(source, Montage) for source in taken.sources)
-    if pictures and settings.reading != "images":
+    if settings.reference is not None or (pictures and settings.reading != "images"):
         yield StageStarted("finding squares", len(inputs))
         for done in find_squares(taken, settings):
             yield StageProgressed("finding squares", done)
@@ -289,43 +294,57 @@ def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, Non
 
 
 def _compare(
-    store: RunStore, working: WorkingSet, settings: Settings, backend: Backend
+    store: RunStore,
+    working: WorkingSet,
+    settings: Settings,
+    backends: Sequence[Backend],
+    peaks: dict[str, int],
 ) -> Generator[Event, None, None]:
-    """Score the tiles that are not in the store yet."""
+    """Score the tiles that are not in the store yet; `peaks` receives the bytes of each device."""
     total = store.n * (store.n - 1) // 2
     done = store.pairs_done()
     if done == total:
         return
-    yield StageStarted("loading kernels (compiled at the first run)", 0)
-    warm_up(backend)
-    yield StageStarted("comparing pairs", total)
+    memory = _memory(settings, backends)
+    missing = (tile for tile in store.tiles() if not store.done(tile))
     try:
-        scorer = PairScorer(working, settings, backend, memory=_memory(settings))
-        for tile in store.tiles():
-            if store.done(tile):
-                continue
-            block = scorer.score(tile.rows, tile.cols)
-            store.write(tile, block)
-            _, height, width = block.shape
-            done += height * (height - 1) // 2 if tile.row == tile.col else height * width
-            yield TileScored(tile.rows, tile.cols, done, total)
+        yield StageStarted("loading kernels (compiled at the first run)", 0)
+        for backend in backends:
+            warm_up(backend)
+        yield StageStarted("comparing pairs", total)
+        scored = score_tiles(
+            missing, backends, lambda on: PairScorer(working, settings, on, memory=memory)
+        )
+        with closing(scored):
+            for tile, block in scored:
+                store.write(tile, block)
+                _, height, width = block.shape
+                done += height * (height - 1) // 2 if tile.row == tile.col else height * width
+                yield TileScored(tile.rows, tile.cols, done, total)
+        peaks.update((backend.name, backend.memory().peak) for backend in backends)
     finally:
-        backend.release()
+        for backend in backends:
+            backend.release()
 
 
 @contextmanager
 def _store(
-    output: Path, working: WorkingSet, settings: Settings, fingerprint: str
+    output: Path,
+    working: WorkingSet,
+    settings: Settings,
+    fingerprint: str,
+    backends: Sequence[Backend],
 ) -> Iterator[RunStore]:
     """Open the store of an earlier run in `output`, or make a new one."""
     if (output / STORE_NAME).exists():
         store = RunStore.open(output, fingerprint=fingerprint)
     else:
         n, box = working.images.shape[:2]
+        memory, on_card = _memory(settings, backends), not backends[0].is_host
         store = RunStore.create(
             output,
             n=n,
-            tile=tile_size(n, box, _memory(settings)),
+            tile=tile_size(n, box, memory, on_card=on_card),
             fingerprint=fingerprint,
             manifest={"settings": asdict(settings), "version": cryocorr_tui.__version__},
         )
@@ -475,11 +494,12 @@ def _provenance(
     }
 
 
-def _memory(settings: Settings) -> float:
-    """Return the bytes a run may use."""
+def _memory(settings: Settings, backends: Sequence[Backend]) -> float:
+    """Return the bytes of each device that a run may use."""
     if settings.memory is not None:
         return settings.memory * 1e9
-    return Backend("cpu").free_memory() / 2
+    share = HOST_SHARE if backends[0].is_host else CARD_SHARE
+    return share * min(backend.memory().free for backend in backends)
 
 
 def _overlay_names(montages: Sequence[Montage]) -> list[str]:

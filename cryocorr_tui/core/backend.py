@@ -10,9 +10,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -26,7 +26,34 @@ from cryocorr_tui.core.errors import DeviceError
 # users of the machine. libgomp reads this when it is loaded, which is later.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-__all__ = ["Backend", "choose_backend", "compiled_code", "usable_cpus"]
+__all__ = [
+    "Backend",
+    "Memory",
+    "choose_backend",
+    "choose_backends",
+    "compiled_code",
+    "usable_cpus",
+]
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of a device.
+
+    Attributes
+    ----------
+    free : int
+        What can still be allocated.
+    total : int
+    peak : int
+        The most that this process held since `Backend.release`; on the CPU what it holds now.
+    """
+
+    free: int
+    total: int
+    peak: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +66,11 @@ class Backend:
     def is_cuda(self) -> bool:
         """Whether this is an NVIDIA card."""
         return self.name.startswith("cuda")
+
+    @property
+    def is_host(self) -> bool:
+        """Whether arrays of the device are plain numpy arrays, which compiled code can work on."""
+        return self.name == "cpu"
 
     def to_device(self, array: NDArray[Any]) -> Any:
         """Copy a host array to the device (on the CPU: the array itself)."""
@@ -57,15 +89,66 @@ class Backend:
 
         return np.asarray(cupy.asnumpy(array))
 
-    def free_memory(self) -> int:
-        """Return the bytes that can still be allocated on the device."""
+    def moved(self, record: Record) -> Record:
+        """Return a copy of a dataclass whose host arrays are on the device (on the CPU: itself)."""
+        if self.is_host:
+            return record
+        arrays = {
+            field.name: self.to_device(value)
+            for field in fields(record)  # type: ignore[arg-type]
+            if isinstance(value := getattr(record, field.name), np.ndarray)
+        }
+        return replace(record, **arrays)  # type: ignore[type-var]
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Make the device the current one of this thread.
+
+        Every card has a default stream of its own, so one thread a card is one stream a card.
+        """
         if not self.is_cuda:
-            return int(psutil.virtual_memory().available)
+            yield
+            return
         import cupy
 
         with cupy.cuda.Device(self._index):
-            free, _ = cupy.cuda.runtime.memGetInfo()
-            return int(free) + int(cupy.get_default_memory_pool().free_bytes())
+            yield
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Make the device the current one; on the host give the cores to compiled kernels."""
+        with compiled_code() if self.is_host else self.current():
+            yield
+
+    @property
+    def out_of_memory(self) -> type[Exception]:
+        """What the device raises where memory does not suffice."""
+        if not self.is_cuda:
+            return MemoryError
+        import cupy
+
+        error: type[Exception] = cupy.cuda.memory.OutOfMemoryError
+        return error
+
+    def memory(self) -> Memory:
+        """Return how much memory the device has."""
+        if not self.is_cuda:
+            machine = psutil.virtual_memory()
+            held = psutil.Process().memory_info().rss
+            return Memory(int(machine.available), int(machine.total), int(held))
+        import cupy
+
+        with cupy.cuda.Device(self._index):
+            free, total = cupy.cuda.runtime.memGetInfo()
+            pool = cupy.get_default_memory_pool()
+            # The pool gives nothing back before it is told to, so what it holds is its peak.
+            return Memory(
+                int(free) + int(pool.free_bytes()), int(total), peak=int(pool.total_bytes())
+            )
+
+    def free_memory(self) -> int:
+        """Return the bytes that can still be allocated on the device."""
+        return self.memory().free
 
     def release(self) -> None:
         """Give cached memory of the device back."""
@@ -81,7 +164,13 @@ class Backend:
 
 
 def choose_backend(device: str) -> tuple[Backend, str]:
-    """Return the backend for ``auto``, ``cpu`` or ``cuda[:N]``, and a note for the user.
+    """Return the first of `choose_backends`, for work that one device does, and its note."""
+    backends, note = choose_backends(device)
+    return backends[0], note
+
+
+def choose_backends(device: str) -> tuple[tuple[Backend, ...], str]:
+    """Return the backends for ``auto``, ``cpu`` or ``cuda[:N[,M…]]``, and a note for the user.
 
     Parameters
     ----------
@@ -90,8 +179,8 @@ def choose_backend(device: str) -> tuple[Backend, str]:
 
     Returns
     -------
-    Backend, str
-        The note is empty where there is nothing to say.
+    tuple of Backend, str
+        At least one, each once. The note says why ``auto`` took the CPU, else it is empty.
 
     Raises
     ------
@@ -99,16 +188,16 @@ def choose_backend(device: str) -> tuple[Backend, str]:
         A card was asked for by name and cannot be had.
     """
     if device == "cpu":
-        return Backend("cpu"), ""
-    match = re.fullmatch(r"auto|cuda(?::(\d+))?", device)
+        return (Backend("cpu"),), ""
+    match = re.fullmatch(r"auto|cuda(?::(\d+(?:,\d+)*))?", device)
     if match is None:
         raise DeviceError(f"--device {device} is unknown; use auto, cpu or cuda:N.")
-    index = int(match.group(1) or 0)
-    problem = _why_no_cuda(index)
+    indices = list(dict.fromkeys(int(index) for index in (match[1] or "0").split(",")))
+    problem = next(filter(None, map(_why_no_cuda, indices)), "")
     if not problem:
-        return Backend(f"cuda:{index}"), ""
+        return tuple(Backend(f"cuda:{index}") for index in indices), ""
     if device == "auto":
-        return Backend("cpu"), ""
+        return (Backend("cpu"),), f"The CPU does all the work: {problem}."
     raise DeviceError(f"--device {device} cannot be used: {problem}; use --device cpu.")
 
 

@@ -28,6 +28,7 @@ from cryocorr_tui.core.model import (
     Groups,
     Labels,
     Quality,
+    Square,
 )
 from cryocorr_tui.core.scoring import pair_reason, pair_score, pair_weight
 from cryocorr_tui.core.store import SYMMETRIC_FIELDS, RunStore
@@ -263,6 +264,7 @@ def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
 
     Corners and sides are in pixels of the montage, y down. What is not printed on a square, or
     could not be read, is empty; ``selected`` is empty throughout a montage without a selection.
+    Score and pose, which bring the reference onto a square, are empty where none was hunted.
 
     Raises
     ------
@@ -284,6 +286,10 @@ def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
         "confidence": _floats([s.confidence for _, _, s in found]),
         "cut": _booleans([s.cut for _, _, s in found]),
         "label_text": _texts([label.text for label in labels]),
+        "score": _floats([_known_hit(s, "score") for _, _, s in found]),
+        "rotation_deg": _floats([_known_hit(s, "rotation") for _, _, s in found]),
+        "mirrored": _booleans([_known_hit(s, "mirrored") for _, _, s in found]),
+        "scale": _floats([_known_hit(s, "scale") for _, _, s in found]),
         "particles": _counts([label.particles for label in labels]),
         "resolution_angstrom": _floats([label.resolution for label in labels]),
         "class_index": _counts([label.class_index for label in labels]),
@@ -377,6 +383,10 @@ def _row_blocks(n: int) -> Iterator[slice]:
     step = max(1, PAIRS_AT_ONCE // n)
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
+
+
+def _known_hit(square: Square, field: str) -> float | None:
+    return None if square.hit is None else float(getattr(square.hit, field))
 
 
 def _texts(values: Sequence[str]) -> list[str]:

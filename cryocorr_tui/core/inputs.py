@@ -27,7 +27,13 @@ from cryocorr_tui.core.model import (
 )
 from cryocorr_tui.core.readers import read
 from cryocorr_tui.core.readers.imagic import header_path
-from cryocorr_tui.core.reference import hunt, load_reference, parse_reference
+from cryocorr_tui.core.reference import (
+    Hunt,
+    ReferenceSpec,
+    hunt,
+    load_reference,
+    parse_reference,
+)
 
 __all__ = ["Inputs", "find_squares", "read_sources", "to_class_averages"]
 
@@ -89,13 +95,18 @@ def find_squares(inputs: Inputs, settings: Settings) -> Iterator[int]:
     for. On "auto" a picture with a grid is a montage, and several square pictures of one size
     without a grid are one class average each.
 
+    With ``settings.reference`` one view is hunted in all pictures, with or without a grid; a file
+    of a single image is a picture too, whatever its format.
+
     Raises
     ------
+    InputError
+        A reference that cannot be used, or a stack to hunt it in.
     NoSquaresError
-        A picture without a grid that cannot be a class average either.
+        A picture without a grid that cannot be a class average either, or pictures without a hit.
     """
     if settings.reference is not None:
-        yield from _hunt_reference(inputs, settings, settings.reference)
+        yield from _hunt_reference(inputs, settings, parse_reference(settings.reference))
         return
     alone: list[Montage] = []
     for index, source in enumerate(inputs.sources):
@@ -113,19 +124,43 @@ def find_squares(inputs: Inputs, settings: Settings) -> Iterator[int]:
     _require_equal_squares(alone)
 
 
-def _hunt_reference(inputs: Inputs, settings: Settings, text: str) -> Iterator[int]:
-    reference = load_reference(parse_reference(text), bottom_up=settings.bottom_up)
+def _hunt_reference(inputs: Inputs, settings: Settings, spec: ReferenceSpec) -> Iterator[int]:
+    pictures = [_picture_to_hunt_in(source) for source in inputs.sources]
+    inputs.sources[:] = pictures
+    reference = load_reference(spec, bottom_up=settings.bottom_up, min_box=settings.min_box)
     backend, _ = choose_backend(settings.device)
-    for index, source in enumerate(inputs.sources):
-        if isinstance(source, Montage):
-            found = hunt(source, reference, mirror=settings.mirror, backend=backend)
-            inputs.detections[index] = _labelled(source, found.detection())
-        yield index + 1
-    if not any(detection.squares for detection in inputs.detections.values()):
-        raise NoSquaresError(
-            f"{text}: this view was found in none of the pictures; choose another reference, or "
-            "leave --mode reference out."
+    hunts: list[Hunt] = []
+    for index, montage in enumerate(pictures):
+        hunts.append(
+            hunt(
+                montage,
+                reference,
+                scales=settings.reference_scales,
+                mirror=settings.mirror,
+                threshold=settings.reference_threshold,
+                backend=backend,
+            )
         )
+        inputs.detections[index] = _labelled(montage, hunts[-1].detection())
+        yield index + 1
+    if not any(found.squares for found in hunts):
+        nearest = max(hunts, key=lambda found: found.highest - found.threshold)
+        raise NoSquaresError(
+            f"{spec}: this view was found in none of the pictures, the best place correlates by "
+            f"{nearest.highest:.2f} and a hit by {nearest.threshold:.2f} or more; choose another "
+            "reference, or give other --scales or a lower --threshold."
+        )
+
+
+def _picture_to_hunt_in(source: Stack | Montage) -> Montage:
+    if isinstance(source, Montage):
+        return source
+    if len(source.images) > 1:
+        raise InputError(
+            f"{source.source}: holds {len(source.images)} images that are cut already; a view is "
+            "hunted in pictures, and cryocorr analyze compares all images of a stack."
+        )
+    return Montage(source.source, source.images[0], source.pixel_size, source.format, source.notes)
 
 
 def _labelled(montage: Montage, detection: Detection) -> Detection:

@@ -1,17 +1,21 @@
 """How alike two aligned pictures are: NCC, SSIM, NMI and FRC, as plain formulas.
 
 All are taken inside a mask of zeros and ones in the frame of picture i. `scoring_kernels` does the
-first three for many pairs in compiled code; a test holds both equal.
+first three for many pairs in compiled code, `election` in batches on any device; tests hold all
+equal.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import ndimage
 
+from cryocorr_tui.core.fourier import irfft2, rfft2
 from cryocorr_tui.core.model import FloatArray, MetricWeights
 
 __all__ = [
@@ -24,10 +28,12 @@ __all__ = [
     "ncc",
     "nmi",
     "phase_randomised",
+    "random_phases",
     "ring_correlation",
     "shell_index",
     "ssim",
     "unit_range",
+    "with_phases",
 ]
 
 BINS = 32  # grey levels of the joint histogram
@@ -165,65 +171,70 @@ def frc(
         phase_randomised(second, cutoff, seed=seed + 1),
         soft_mask,
     )
-    return corrected(plain, random, cutoff)
+    return np.asarray(corrected(plain, random, cutoff))
 
 
-def corrected(
-    plain: NDArray[np.float64], random: NDArray[np.float64], cutoff: int
-) -> NDArray[np.float64]:
+def corrected(plain: Any, random: Any, cutoff: Any) -> Any:
     """Return FRC curves with the mask's share taken off from two shells beyond the cut-off on.
 
     Parameters
     ----------
-    plain, random : (..., shells) float64
-        FRC of the pictures and of their phase-randomised versions.
-    cutoff : int
+    plain, random : (..., shells) float
+        FRC of the pictures and of their phase-randomised versions, of any array namespace.
+    cutoff : int or (...) integer
         First randomised shell.
     """
-    result = plain.copy()
-    beyond = slice(cutoff + CORRECT_FROM, None)
-    share = random[..., beyond]
-    if share.shape[-1]:
-        # One shell of one set of phases holds few samples; its neighbours know the same.
-        share = ndimage.uniform_filter1d(share, SMOOTH_OVER, axis=-1, mode="nearest")
-    result[..., beyond] = (plain[..., beyond] - share) / np.maximum(1 - share, 1e-3)
-    return result
+    xp = array_namespace(plain)
+    shells = plain.shape[-1]
+    shell = xp.broadcast_to(xp.arange(shells, device=device(plain)), plain.shape)
+    start = (cutoff if isinstance(cutoff, int) else cutoff[..., None]) + CORRECT_FROM
+    start = xp.minimum(start + xp.zeros_like(shell), xp.full_like(shell, shells - 1))
+    # One shell of one set of phases holds few samples; its neighbours know the same.
+    reach = SMOOTH_OVER // 2
+    share = sum(
+        xp.take_along_axis(random, xp.clip(xp.maximum(shell + lag, start), max=shells - 1), axis=-1)
+        for lag in range(-reach, reach + 1)
+    )
+    share = share / SMOOTH_OVER
+    return xp.where(shell < start, plain, (plain - share) / xp.clip(1 - share, min=1e-3))
 
 
-def frc_crossing(curve: NDArray[np.float64], box: int) -> NDArray[np.float64]:
+def frc_crossing(curve: Any, box: int) -> Any:
     """Return the period in pixels at which FRC curves first fall through 0.5.
 
     Parameters
     ----------
-    curve : (..., box // 2 + 1) float64
-        From `frc`.
+    curve : (..., box // 2 + 1) float
+        From `frc`, of any array namespace.
     box : int
         Side of the pictures.
 
     Returns
     -------
-    (...,) float64
+    (...,) float
         Between 2 (it never falls: Nyquist) and `box` (it never rises above), linear in between.
     """
+    xp = array_namespace(curve)
     shells = curve.shape[-1]
     below = first_below(curve, FRC_THRESHOLD)
-    at = np.minimum(below, shells - 1)
-    lower = np.take_along_axis(curve, at[..., None], axis=-1)[..., 0]
-    upper = np.take_along_axis(curve, at[..., None] - 1, axis=-1)[..., 0]
-    drop = np.where(upper > lower, upper - lower, 1.0)
-    shell = at - 1 + np.clip((upper - FRC_THRESHOLD) / drop, 0.0, 1.0)
-    shell = np.where(below < shells, shell, shells - 1)
-    return np.asarray(box / np.clip(shell, 1.0, box / 2))
+    at = xp.clip(below, max=shells - 1)
+    lower = xp.take_along_axis(curve, at[..., None], axis=-1)[..., 0]
+    upper = xp.take_along_axis(curve, at[..., None] - 1, axis=-1)[..., 0]
+    drop = xp.where(upper > lower, upper - lower, 1.0)
+    shell = xp.astype(at - 1, curve.dtype) + xp.clip((upper - FRC_THRESHOLD) / drop, 0.0, 1.0)
+    shell = xp.where(below < shells, shell, float(shells - 1))
+    return box / xp.clip(shell, 1.0, box / 2)
 
 
-def first_below(curve: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
+def first_below(curve: Any, threshold: float) -> Any:
     """Return the first shell from 1 on where curves (..., shells) fall below a threshold.
 
     The number of shells where they never do.
     """
+    xp = array_namespace(curve)
     below = curve[..., 1:] < threshold
-    first = np.where(below.any(axis=-1), below.argmax(axis=-1) + 1, curve.shape[-1])
-    return np.asarray(first, dtype=np.intp)
+    first = xp.argmax(xp.astype(below, xp.int8), axis=-1) + 1
+    return xp.where(xp.any(below, axis=-1), first, curve.shape[-1])
 
 
 def ring_correlation(
@@ -298,12 +309,32 @@ def phase_randomised(image: FloatArray, cutoff: int, *, seed: int) -> FloatArray
     """
     box = image.shape[-1]
     shell, _ = shell_index(box)
-    spectrum = fft.rfft2(image)
-    # Phases of a real noise picture have the symmetry that keeps the result real.
-    noise = fft.rfft2(np.random.default_rng(seed).standard_normal((box, box), dtype=np.float32))
-    phase = noise / np.maximum(np.abs(noise), 1e-20)
-    spectrum = np.where(shell >= cutoff, np.abs(spectrum) * phase, spectrum)
-    return np.asarray(fft.irfft2(spectrum, s=(box, box)), dtype=np.float32)
+    return np.asarray(with_phases(rfft2(image), random_phases(box, seed), shell >= cutoff))
+
+
+def random_phases(box: int, seed: int) -> NDArray[np.complex64]:
+    """Return (box, box // 2 + 1) complex64 of modulus 1, phases of a real picture of noise."""
+    # They have the symmetry that keeps the result real.
+    noise = rfft2(np.random.default_rng(seed).standard_normal((box, box), dtype=np.float32))
+    return np.asarray(noise / np.maximum(np.abs(noise), 1e-20))
+
+
+def with_phases(spectra: Any, phases: Any, where: Any) -> Any:
+    """Return the pictures of spectra that get other phases in some samples.
+
+    Parameters
+    ----------
+    spectra, phases : (..., box, box // 2 + 1) complex64
+        Of any array namespace; the phases have modulus 1.
+    where : (box, box // 2 + 1) bool
+
+    Returns
+    -------
+    (..., box, box) float32
+    """
+    xp = array_namespace(spectra)
+    changed = xp.where(where, xp.abs(spectra) * phases, spectra)
+    return irfft2(changed, spectra.shape[-2])
 
 
 def unit_range(picture: FloatArray, mask: FloatArray) -> FloatArray:
@@ -341,4 +372,4 @@ def _entropy(probability: NDArray[np.float64]) -> float:
 
 
 def _masked_curve(first: FloatArray, second: FloatArray, mask: FloatArray) -> NDArray[np.float64]:
-    return ring_correlation(fft.rfft2(first * mask), fft.rfft2(second * mask))
+    return ring_correlation(rfft2(first * mask), rfft2(second * mask))

@@ -24,7 +24,7 @@ __all__ = [
     "ClassAverage",
     "Detection",
     "Groups",
-    "Labels",
+    "Hit",
     "MaskDiameter",
     "MetricWeights",
     "Montage",
@@ -142,12 +142,39 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Hit:
+    """How well, and in which pose, the reference was found at one place of a picture.
+
+    Attributes
+    ----------
+    score : float
+        Correlation coefficient of reference and picture inside the disc, 40 pixels across the box,
+        −1…1.
+    rotation, mirrored
+        Bring the *reference* onto the hit, as `Pose` does: mirror it left-right if `mirrored`,
+        then rotate it by `rotation` degrees, in [0, 360), counter-clockwise on screen.
+    scale : float
+        Pixels of the picture per pixel of the reference.
+    y, x : float
+        Where the centre of the reference, its pixel ``box // 2``, falls in the picture; whole
+        numbers are the centres of pixels.
+    """
+
+    score: float
+    rotation: float
+    mirrored: bool
+    scale: float
+    y: float
+    x: float
+
+
+@dataclass(frozen=True)
 class Square:
     """One class average found in a montage; pixels of the montage, y down, border excluded.
 
     ``x, y`` is the top-left corner (may be fractional), ``confidence`` lies in 0…1, ``cut`` says
     that the edge of the picture cuts it, ``labels`` is what is printed on it (None where nobody has
-    looked).
+    looked); ``hit`` tells how the reference lies here where one was hunted, else it is None.
     """
 
     x: float
@@ -157,6 +184,7 @@ class Square:
     confidence: float
     cut: bool = False
     labels: Labels | None = None
+    hit: Hit | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,10 +348,12 @@ class Settings:
 
     ``max_shift`` is in source pixels (None: the larger of 4 % of the box and 4 working pixels),
     ``pixel_size`` in Å (None: from the files), ``box`` is the working box in pixels (None: at most
-    128), ``memory`` in GB (None: half of what is free), ``reading`` one of "auto", "images",
-    "montage", ``min_box`` the smallest square looked for in a montage (pixels), ``bottom_up``
-    counts its rows from the bottom, ``reference`` names one view to hunt instead of
-    all squares, ``quality_weight`` ≥ 0 (0 switches the weighting off).
+    128), ``memory`` in GB of the device that computes (None: half of what is free, 0.8 of it on a
+    card), ``reading`` one of "auto", "images", "montage", ``min_box`` the smallest square looked
+    for in a montage (pixels), ``bottom_up`` counts its rows from the bottom, ``reference`` names
+    one view to hunt instead of all squares, ``reference_scales`` the range of its scales (picture
+    pixels per reference pixel), ``reference_threshold`` the least correlation of a hit (None: from
+    decoys), ``quality_weight`` ≥ 0 (0 switches the weighting off).
     """
 
     device: str = "auto"
@@ -340,3 +370,5 @@ class Settings:
     bottom_up: bool = False
     min_box: int = 24
     reference: str | None = None
+    reference_scales: tuple[float, float] = (0.7, 1.4)
+    reference_threshold: float | None = None

@@ -1,4 +1,4 @@
-"""The picture a person checks a detection with: boxes, numbers, confidence by colour."""
+"""The picture a person checks a detection with: boxes, numbers, confidence by colour, poses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.detection import grey_picture
-from cryocorr_tui.core.model import Detection, Montage, Square
+from cryocorr_tui.core.model import Detection, Hit, Montage, Pose, Square
 
 __all__ = ["confidence_colour", "draw_overlay"]
 
@@ -19,6 +19,13 @@ CONFIDENCE_COLOURS = np.array([(213, 94, 0), (240, 228, 66), (86, 180, 233)], np
 CUT_COLOUR: Colour = (160, 160, 160)
 PRINT_COLOUR: Colour = (204, 121, 167)  # reddish purple
 BLACK: Colour = (0, 0, 0)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+# Strokes of an F in terms of its height, x to the right and y down from its middle. It has no
+# symmetry, so that it shows at a glance how it is turned and whether it is mirrored.
+LETTER_F = np.array(
+    [[(-0.25, 0.5), (-0.25, -0.5)], [(-0.25, -0.5), (0.35, -0.5)], [(-0.25, -0.05), (0.2, -0.05)]]
+)
 
 
 def draw_overlay(montage: Montage, detection: Detection) -> NDArray[np.uint8]:
@@ -26,7 +33,8 @@ def draw_overlay(montage: Montage, detection: Detection) -> NDArray[np.uint8]:
 
     Each square is framed in the colour of its confidence (vermilion 0, yellow ½, sky blue 1) and
     bears its place in `detection.squares`, from 0; squares that the edge of the picture cuts are
-    crossed out in grey. Print that is masked out is tinted reddish purple.
+    crossed out in grey. Print that is masked out is tinted reddish purple. A hit also bears its
+    score, lower left, and, upper right, an F turned and mirrored as the reference is there.
 
     Returns
     -------
@@ -42,6 +50,9 @@ def draw_overlay(montage: Montage, detection: Detection) -> NDArray[np.uint8]:
         if square.cut:
             _cross_out(canvas, square)
         _number(canvas, square, str(index), colour)
+        if square.hit is not None:
+            _score(canvas, square, square.hit, colour)
+            _pose(canvas, square, square.hit, colour)
     return canvas
 
 
@@ -77,14 +88,52 @@ def _frame(canvas: NDArray[np.uint8], square: Square, colour: Colour) -> None:
 
 
 def _number(canvas: NDArray[np.uint8], square: Square, text: str, colour: Colour) -> None:
-    """Write a number on a black plate in the upper left corner of a square."""
+    """Write a number in the upper left corner of a square."""
     (x, y), _ = _corners(square)
+    _, height = _plate_size(square, text)
+    _plate(canvas, square, text, (x, y + height - 1), colour)
+
+
+def _score(canvas: NDArray[np.uint8], square: Square, hit: Hit, colour: Colour) -> None:
+    """Write the score of a hit in the lower left corner of its square."""
+    (x, _), (_, y) = _corners(square)
+    _plate(canvas, square, f"{hit.score:.2f}", (x, y), colour)
+
+
+def _pose(canvas: NDArray[np.uint8], square: Square, hit: Hit, colour: Colour) -> None:
+    """Draw an F in the pose of a hit on a black plate in the upper right corner of its square."""
+    (_, y), (x, _) = _corners(square)
+    height = max(8.0, min(square.width, square.height) / 7)
+    side = round(1.3 * height)  # of the plate: an F is as long across
+    cv2.rectangle(canvas, (x - side, y), (x, y + side), BLACK, cv2.FILLED)
+    linear = Pose(hit.rotation, mirrored=hit.mirrored).linear()
+    strokes = [x - side / 2, y + side / 2] + height * LETTER_F @ linear.T
+    sixteenths = np.rint(16 * strokes).astype(np.int32)
+    thick = max(1, round(height / 10))
+    cv2.polylines(canvas, list(sixteenths), False, colour, thick, cv2.LINE_AA, shift=4)
+
+
+def _plate(
+    canvas: NDArray[np.uint8], square: Square, text: str, corner: tuple[int, int], colour: Colour
+) -> None:
+    """Write a text on a black plate of which `corner` is the lower left pixel."""
+    (x, y), (width, height) = corner, _plate_size(square, text)
+    cv2.rectangle(canvas, (x, y - height + 1), (x + width - 1, y), BLACK, cv2.FILLED)
+    size, thick = _lettering(square)
+    _, below = cv2.getTextSize(text, FONT, size, thick)
+    cv2.putText(canvas, text, (x + 2, y - below), FONT, size, colour, thick, cv2.LINE_AA)
+
+
+def _plate_size(square: Square, text: str) -> tuple[int, int]:
+    """Return width and height in pixels."""
+    (width, height), below = cv2.getTextSize(text, FONT, *_lettering(square))
+    return width + 4, height + below + 3
+
+
+def _lettering(square: Square) -> tuple[float, int]:
+    """Return the size of letters and the width of their strokes."""
     size = max(0.3, min(square.width, square.height) / 300)
-    thick = max(1, round(1.6 * size))
-    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, thick)
-    cv2.rectangle(canvas, (x, y), (x + width + 3, y + height + below + 2), BLACK, cv2.FILLED)
-    at = (x + 2, y + height + 2)
-    cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thick, cv2.LINE_AA)
+    return size, max(1, round(1.6 * size))
 
 
 def _cross_out(canvas: NDArray[np.uint8], square: Square) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from cryocorr_tui.core.backend import usable_cpus
 from cryocorr_tui.core.errors import InputError, SettingsError
 from cryocorr_tui.core.model import ClassAverage, FloatArray, MaskDiameter, Settings, frozen_array
 
@@ -177,11 +178,11 @@ def fourier_resample(images: FloatArray, box: int) -> FloatArray:
     if box == side:
         return images
     # With the centre moved to pixel 0, a plain crop of the spectrum keeps it in place.
-    spectrum = fft.fftshift(
-        fft.fft2(fft.ifftshift(images, axes=(-2, -1))).astype(np.complex64), axes=(-2, -1)
-    )
-    spectrum = crop_or_pad(spectrum, box, fill=0.0)
-    resampled = fft.fftshift(fft.ifft2(fft.ifftshift(spectrum, axes=(-2, -1))), axes=(-2, -1))
+    axes, workers = (-2, -1), usable_cpus()
+    spectrum = fft.fft2(fft.ifftshift(images, axes=axes), workers=workers).astype(np.complex64)
+    spectrum = crop_or_pad(fft.fftshift(spectrum, axes=axes), box, fill=0.0)
+    resampled = fft.ifft2(fft.ifftshift(spectrum, axes=axes), workers=workers, overwrite_x=True)
+    resampled = fft.fftshift(resampled, axes=axes)
     return np.ascontiguousarray(resampled.real * (box / side) ** 2, dtype=np.float32)
 
 

@@ -2,7 +2,7 @@
 
 The same formulas as in `metrics`, fused so that a pair is sampled once and everything stays in the
 cache; tests hold both equal. A pair is the work of one thread, so the result does not depend on
-the number of threads.
+the number of threads. On other devices `election` and `frc` do the same in plain form.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cryocorr_tui.core.model import FloatArray
 __all__ = ["MetricRows", "elect", "metric_rows", "resample", "ring_sums"]
 
 
-_HARDLY = 0.25  # part of a pixel that print may cover before the pixel is left out
+HARDLY = 0.25  # part of a pixel that print may cover before the pixel is left out
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +241,7 @@ def _where_shown(
     if len(unknown_j) > 0:
         covered = np.empty(len(x), dtype=np.float32)
         sample_aligned(unknown_j[j], pose, x, y, covered, 1)
-        shown &= covered < _HARDLY
+        shown &= covered < HARDLY
     return shown
 
 

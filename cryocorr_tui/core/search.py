@@ -13,13 +13,12 @@ products in the cache, elsewhere the plain formula beside it runs; a test holds 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numba
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace, device, is_numpy_array
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.polar import (
@@ -29,6 +28,7 @@ from cryocorr_tui.core.polar import (
     rotation_basis,
     shift_phases,
 )
+from cryocorr_tui.core.sampling import parts
 
 __all__ = ["Candidates", "CoarseSearch"]
 
@@ -38,16 +38,17 @@ _DISTINCT_DEG = 14.0  # nearer rotations belong to the same peak
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The best distinct coarse poses of a tile, host arrays, (2 × `PEAKS`, rows, columns).
+    """The best distinct coarse poses of a tile, (2 × `PEAKS`, rows, columns) float32.
 
-    The first `PEAKS` are not mirrored, the others are. ``correlation`` is −inf where a peak does
-    not exist; rotation in degrees, shifts in working pixels.
+    They stay on the device of the search. The first `PEAKS` are not mirrored, the others are.
+    ``correlation`` is −inf where a peak does not exist; rotation in degrees, shifts in working
+    pixels.
     """
 
-    correlation: NDArray[np.float32]
-    rotation: NDArray[np.float32]
-    shift_y: NDArray[np.float32]
-    shift_x: NDArray[np.float32]
+    correlation: Any
+    rotation: Any
+    shift_y: Any
+    shift_x: Any
 
 
 class CoarseSearch:
@@ -61,8 +62,6 @@ class CoarseSearch:
         Searched (dy, dx) in pixels.
     mirror : bool
         Whether the mirrored state is searched too.
-    to_host : callable
-        Copies an array of that device to the host, as `backend.Backend.to_host` does.
     """
 
     def __init__(
@@ -71,15 +70,17 @@ class CoarseSearch:
         shifts: NDArray[np.float64],
         *,
         mirror: bool = True,
-        to_host: Callable[[Any], NDArray[Any]] = np.asarray,
     ) -> None:
         self.grid = PolarGrid.for_box(images.shape[-1])
         self.shifts = shifts
         self.mirror = mirror
-        self._to_host = to_host
         self._samples = ring_samples(images, self.grid)
         self._phases = shift_phases(images, self.grid, shifts)
         self._basis = rotation_basis(images, self.grid)
+        xp = array_namespace(images)
+        self._shifts = [
+            xp.asarray(along.astype(np.float32), device=device(images)) for along in shifts.T
+        ]
         # Columns are the right-hand sides of all products: (2, orders, rings, n), even and odd.
         self._columns = [_rings_before_last(part) for part in ring_spectra(self._samples)]
 
@@ -113,22 +114,52 @@ class CoarseSearch:
             return best, shift
         return best_shift(*correlate(left.even, left.odd, right, self._basis))
 
-    def candidates(self, left: ShiftedRows, columns: slice) -> Candidates:
-        """Return the best distinct peaks of every pair of a tile; see `Candidates`."""
+    def candidates(
+        self, left: ShiftedRows, columns: slice, *, memory: float = math.inf
+    ) -> Candidates:
+        """Return the best distinct peaks of every pair of a tile; see `Candidates`.
+
+        Where the compiled kernel does not run, some columns at a time, so that the correlations at
+        every shift fit `memory` bytes.
+        """
+        if is_numpy_array(self._samples):
+            return self._candidates(left, columns)
+        rows = left.rows.stop - left.rows.start
+        # Correlations at every pose in single precision: the four of `correlate`, their sums and
+        # differences, both halves of the circle.
+        column = 4 * 4 * rows * len(self.shifts) * 2 * self.grid.rotations
+        return _joined(
+            [
+                self._candidates(left, slice(columns.start + part.start, columns.start + part.stop))
+                for part in parts(columns.stop - columns.start, column, memory)
+            ]
+        )
+
+    def _candidates(self, left: ShiftedRows, columns: slice) -> Candidates:
         best, shift = self.profiles(left, columns)
-        # The one place where a result of the device leaves it.
-        values, rotation, index = (
-            self._to_host(part) for part in _distinct_peaks(best, shift, self.grid.rotations)
-        )
+        values, rotation, index = _distinct_peaks(best, shift, self.grid.rotations)
+        xp = array_namespace(values)
         if not self.mirror:
-            values[PEAKS:] = -np.inf
-        chosen = self.shifts[index].astype(np.float32)
-        return Candidates(
-            correlation=values,
-            rotation=(rotation * (360.0 / self.grid.rotations)).astype(np.float32),
-            shift_y=np.ascontiguousarray(chosen[..., 0]),
-            shift_x=np.ascontiguousarray(chosen[..., 1]),
+            values[PEAKS:, ...] = -xp.inf
+        shift_y, shift_x = (
+            xp.reshape(xp.take(along, xp.reshape(index, (-1,))), index.shape)
+            for along in self._shifts
         )
+        step = 360.0 / self.grid.rotations
+        return Candidates(values, xp.astype(rotation, xp.float32) * step, shift_y, shift_x)
+
+
+def _joined(pieces: list[Candidates]) -> Candidates:
+    """Return the candidates of neighbouring columns as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    xp = array_namespace(pieces[0].correlation)
+    return Candidates(
+        *(
+            xp.concat([getattr(piece, field.name) for piece in pieces], axis=2)
+            for field in fields(Candidates)
+        )
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,8 @@
 
 A tile is a block of rows i by columns j of the pair matrix. What belongs to a row of tiles (ring
 spectra at every shift, derivatives, window statistics) is made once for that row; what belongs to a
-column is kept as far as memory allows.
+column is kept as far as memory allows. All of it lies on the device, and of a tile only its block
+of fields leaves it.
 """
 
 from __future__ import annotations
@@ -10,45 +11,33 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import fft
+from array_api_compat import array_namespace
 
-from cryocorr_tui.core.alignment import Templates, oversample, refine, templates
-from cryocorr_tui.core.backend import Backend, compiled_code, usable_cpus
-from cryocorr_tui.core.metrics import (
-    CORRECT_FROM,
-    FRC_THRESHOLD,
-    RANDOMISE_BELOW,
-    corrected,
-    first_below,
-    frc_crossing,
-    phase_randomised,
-    shell_index,
-)
+from cryocorr_tui.core.alignment import Templates, oversample, templates
+from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.election import elect
+from cryocorr_tui.core.errors import DeviceError
+from cryocorr_tui.core.frc import FrcRows, RingAgreement
 from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray, MetricWeights, Settings
 from cryocorr_tui.core.polar import shift_lattice
 from cryocorr_tui.core.preprocessing import WorkingSet, disc_mask
-from cryocorr_tui.core.scoring_kernels import (
-    MetricRows,
-    elect,
-    metric_rows,
-    resample,
-    ring_sums,
-)
+from cryocorr_tui.core.refinement import refine
+from cryocorr_tui.core.scoring_kernels import metric_rows
 from cryocorr_tui.core.search import CoarseSearch, ShiftedRows
 
 __all__ = ["PairScorer", "tile_size", "warm_up"]
 
-_SOFT_EDGE = 0.05  # of the box: width of the soft edge of the mask of Fourier transforms
-_CUTOFFS = (0.04, 0.08, 0.13, 0.2, 0.3, 0.42)  # phase-randomised from these frequencies on, 1/px
-_FRC_AT_ONCE = 64  # pairs whose spectra are held at a time
 _LARGEST_TILE = 32  # about a quarter of a second on two cores, which is how long a cancel waits
-_COLUMN_CACHE = 512e6  # bytes, at most
+_LARGEST_TILE_ON_CARD = 256  # enough work for a card at once; not measured yet
+_PASSING = 4e9  # bytes, at most, of what is thrown away when a tile is done; more gains nothing
+_WAYS_OUT = "close what else uses it, or choose a smaller --box or another --device"
+_COLUMN_CACHE = 512e6  # bytes of the host, at most
 
 
-def tile_size(n: int, box: int, memory: float) -> int:
+def tile_size(n: int, box: int, memory: float, *, on_card: bool = False) -> int:
     """Return the side of a tile so that one tile's pictures fit in a quarter of `memory` bytes.
 
     Parameters
@@ -58,10 +47,13 @@ def tile_size(n: int, box: int, memory: float) -> int:
     box : int
         Working box in pixels.
     memory : float
-        Bytes the run may use.
+        Bytes the run may use, of the device it runs on.
+    on_card : bool
+        Whether that device is a card, which wants more work at a time than a CPU.
     """
     pair = 4 * box * box * 2  # the aligned picture and a passing copy
-    return max(1, min(_LARGEST_TILE, n, math.isqrt(max(1, int(memory / 4 / pair)))))
+    largest = _LARGEST_TILE_ON_CARD if on_card else _LARGEST_TILE
+    return max(1, min(largest, n, math.isqrt(max(1, int(memory / 4 / pair)))))
 
 
 class PairScorer:
@@ -74,35 +66,48 @@ class PairScorer:
     settings : Settings
         ``weights``, ``mirror`` and ``seed`` are used.
     backend : Backend
-        Where the coarse search runs; everything after it runs on the host.
+        Where all pairs are searched, refined and scored.
     memory : float
-        Bytes the run may use.
+        Bytes of that device the run may use.
     """
 
     def __init__(
         self, working: WorkingSet, settings: Settings, backend: Backend, *, memory: float
     ) -> None:
-        box = working.images.shape[-1]
         self._working = working
-        self._seed = settings.seed
+        self._backend = backend
         self._weights = _normalised(settings.weights)
         self._usable = working.usable
         self._unknown = working.unknown
-        diameter = 2 * math.sqrt(float(working.mask.sum()) / math.pi)
-        self._soft = disc_mask(box, diameter, edge=_SOFT_EDGE * box) * working.mask
-        self._cutoffs = [max(2, round(cutoff * box)) for cutoff in _CUTOFFS]
-        self._search = CoarseSearch(
-            backend.to_device(np.asarray(working.images * self._soft)),
-            shift_lattice(working.max_shift),
-            mirror=settings.mirror,
-            to_host=backend.to_host,
-        )
+        self._passing = min(memory / 4, _PASSING)
+        try:
+            with backend.current():
+                self._agreement = RingAgreement(
+                    working.images,
+                    working.mask,
+                    seed=settings.seed,
+                    backend=backend,
+                    memory=self._passing,
+                )
+                self._search = CoarseSearch(
+                    backend.to_device(np.asarray(working.images * self._agreement.soft)),
+                    shift_lattice(working.max_shift),
+                    mirror=settings.mirror,
+                )
+        except backend.out_of_memory as error:
+            raise DeviceError(
+                f"The memory of {backend.name} does not suffice for {len(working.images)} class "
+                f"averages; {_WAYS_OUT}."
+            ) from error
+        self._too_many = math.inf  # pairs at a time that memory did not suffice for
         self._rows: _Rows | None = None
-        self._columns: OrderedDict[int, _Columns] = OrderedDict()
-        self._column_cache = min(memory / 4, _COLUMN_CACHE)
+        self._columns: OrderedDict[tuple[int, int], _Columns] = OrderedDict()
+        self._column_cache = min(memory / 4, _COLUMN_CACHE) if backend.is_host else memory / 4
 
     def score(self, rows: slice, columns: slice) -> FloatArray:
         """Score the pairs i < j of one tile.
+
+        Where the memory of the device does not suffice, the tile is scored in halves.
 
         Parameters
         ----------
@@ -113,154 +118,133 @@ class PairScorer:
         -------
         (fields, rows, columns) float32
             In the order of `model.PAIR_FIELDS`; NaN where nothing could be scored.
+
+        Raises
+        ------
+        DeviceError
+            If memory does not suffice for one pair.
         """
+        pairs = (rows.stop - rows.start) * (columns.stop - columns.start)
+        if pairs < self._too_many:
+            try:
+                with self._backend.computing():
+                    return self._score(rows, columns)
+            except self._backend.out_of_memory:
+                # Nothing can be freed in here: the traceback still holds the arrays of the tile.
+                self._too_many = pairs
+            self._rows = None
+            self._columns.clear()
+            self._backend.release()
+        return self._score_in_halves(rows, columns)
+
+    def _score_in_halves(self, rows: slice, columns: slice) -> FloatArray:
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        if height == width == 1:
+            raise DeviceError(
+                f"The memory of {self._backend.name} does not suffice for one pair; {_WAYS_OUT}."
+            )
+        if width >= height:
+            middle = columns.start + width // 2
+            halves = slice(columns.start, middle), slice(middle, columns.stop)
+            return np.concatenate([self.score(rows, half) for half in halves], axis=2)
+        middle = rows.start + height // 2
+        halves = slice(rows.start, middle), slice(middle, rows.stop)
+        return np.concatenate([self.score(half, columns) for half in halves], axis=1)
+
+    def _score(self, rows: slice, columns: slice) -> FloatArray:
         ids_i, ids_j = np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
         wanted = ids_i[:, None] < ids_j
         wanted &= self._usable[ids_i][:, None] & self._usable[ids_j]
-        block = np.full((len(PAIR_FIELDS), *wanted.shape), np.nan, dtype=np.float32)
         if not wanted.any():
-            return block
-        with compiled_code():
-            left, right = self._rows_of(rows), self._columns_of(columns)
-            candidates = self._search.candidates(left.shifted, columns)
-            poses, reached = refine(
-                left.templates, right.fine, candidates, wanted, max_shift=self._working.max_shift
-            )
-            scores = elect(
-                left.metrics,
-                right.fine,
-                poses,
-                reached > -np.inf,
-                self._weights,
-                None if self._unknown is None else self._unknown[columns],
-            )
-            period = self._frc_period(left, right, scores)
-        scale = self._working.scale[ids_i][:, None]
-        values = {
-            "blend": scores[..., 0],
-            "ncc": scores[..., 1],
-            "ssim": scores[..., 2],
-            "nmi": scores[..., 3],
-            "frc_resolution_px": period * scale,
-            "rotation_deg": scores[..., 4] % np.float32(360),  # single precision rounds up to 360
-            "shift_y_px": scores[..., 5] * scale,
-            "shift_x_px": scores[..., 6] * scale,
-            "mirrored": scores[..., 7],
-        }
-        for at, name in enumerate(PAIR_FIELDS):
-            block[at] = values[name]
-        return block
+            return np.full((len(PAIR_FIELDS), *wanted.shape), np.nan, dtype=np.float32)
+        left, right = self._rows_of(rows), self._columns_of(columns)
+        candidates = self._search.candidates(left.shifted, columns, memory=self._passing)
+        poses, reached = refine(
+            left.templates,
+            right.fine,
+            candidates,
+            self._backend.to_device(wanted),
+            max_shift=self._working.max_shift,
+            memory=self._passing,
+        )
+        scores = elect(
+            left.frc.metrics,
+            right.fine,
+            poses,
+            reached > -math.inf,
+            self._weights,
+            right.unknown,
+            memory=self._passing,
+        )
+        period = self._agreement.period(left.frc, right.fine, right.random, scores)
+        # The one place where a result leaves the device.
+        return self._backend.to_host(_block(scores, period, left.scale))
 
     def _rows_of(self, rows: slice) -> _Rows:
         if self._rows is None or self._rows.rows != rows:
-            images = self._working.images[rows]
-            masked = fft.rfft2(images * self._soft)
-            random = fft.rfft2(self._randomised(rows) * self._soft)
+            self._rows = None  # its memory is free for the next
+            images, mask = self._working.images[rows], self._working.mask
+            unknown = None if self._unknown is None else self._unknown[rows]
+            metrics = self._backend.moved(metric_rows(images, mask, unknown))
             self._rows = _Rows(
                 rows=rows,
+                scale=self._backend.to_device(self._working.scale[rows]),
                 shifted=self._search.shifted(rows),
-                templates=templates(images, self._working.mask),
-                metrics=metric_rows(
-                    images,
-                    self._working.mask,
-                    None if self._unknown is None else self._unknown[rows],
-                ),
-                spectra=masked,
-                random_spectra=random.reshape(-1, *masked.shape[1:]),
+                templates=self._backend.moved(templates(images, mask)),
+                frc=self._agreement.rows(rows, metrics),
             )
         return self._rows
 
     def _columns_of(self, columns: slice) -> _Columns:
-        if columns.start in self._columns:
-            self._columns.move_to_end(columns.start)
-            return self._columns[columns.start]
-        random = self._randomised(columns)
+        key = columns.start, columns.stop
+        if key in self._columns:
+            self._columns.move_to_end(key)
+            return self._columns[key]
+        unknown = None if self._unknown is None else self._unknown[columns]
         made = _Columns(
-            fine=oversample(self._working.images[columns]),
-            random=random.reshape(-1, *random.shape[2:]),
+            fine=self._backend.to_device(oversample(self._working.images[columns])),
+            random=self._agreement.columns(columns),
+            unknown=None if unknown is None else self._backend.to_device(unknown),
         )
-        size = made.fine.nbytes + made.random.nbytes
+        size = 4 * (made.fine.size + made.random.size)
         while self._columns and (len(self._columns) + 1) * size > self._column_cache:
             self._columns.popitem(last=False)
-        self._columns[columns.start] = made
+        self._columns[key] = made
         return made
-
-    def _randomised(self, ids: slice) -> FloatArray:
-        """Return (cutoffs, n, box, box) float32: the pictures with phases random from each."""
-        images = self._working.images[ids]
-        result = np.empty((len(self._cutoffs), *images.shape), dtype=np.float32)
-        for at, cutoff in enumerate(self._cutoffs):
-            for k, image in enumerate(images):
-                # Every class has its own phases: two alike would correlate by construction.
-                seed = self._seed * 1_000_003 + ids.start + k
-                result[at, k] = phase_randomised(image, cutoff, seed=seed)
-        return result
-
-    def _frc_period(self, left: _Rows, right: _Columns, scores: FloatArray) -> NDArray[np.float64]:
-        """Return (rows, columns) float64: the FRC = 0.5 period in working pixels."""
-        # By columns, so that the scattered reads of a picture j stay in the cache.
-        pairs = np.argwhere(np.isfinite(scores[..., 0].T))[:, ::-1]
-        period = np.full(scores.shape[:2], np.nan)
-        for first in range(0, len(pairs), _FRC_AT_ONCE):
-            i, j = pairs[first : first + _FRC_AT_ONCE].T
-            poses = np.ascontiguousarray(scores[i, j, 4:])
-            curve = self._curve(left, left.spectra, i, right.fine, j, poses)
-            falls_at = first_below(curve, RANDOMISE_BELOW)
-            level = np.searchsorted(self._cutoffs, falls_at, side="right") - 1
-            level = np.maximum(level, 0)
-            # The correction begins two shells beyond the cut-off: a curve that has crossed before
-            # is not moved by it, as with most unrelated pairs.
-            start = np.array(self._cutoffs)[level] + CORRECT_FROM
-            late = np.flatnonzero(first_below(curve, FRC_THRESHOLD) >= start)
-            random = self._curve(
-                left,
-                left.random_spectra,
-                level[late] * scores.shape[0] + i[late],
-                right.random,
-                level[late] * scores.shape[1] + j[late],
-                poses[late],
-            )
-            for at, cutoff in enumerate(self._cutoffs):
-                same = level[late] == at
-                curve[late[same]] = corrected(curve[late[same]], random[same], cutoff)
-            period[i, j] = frc_crossing(curve, self._soft.shape[0])
-        return period
-
-    def _curve(
-        self,
-        left: _Rows,
-        spectra: NDArray[np.complex64],
-        first: NDArray[np.intp],
-        pictures: FloatArray,
-        second: NDArray[np.intp],
-        poses: FloatArray,
-    ) -> NDArray[np.float64]:
-        """Return (p, shells): FRC of ``spectra[first]`` with ``pictures[second]`` at `poses`."""
-        metrics = left.metrics
-        soft = self._soft.reshape(-1)[metrics.inside]
-        masked = resample(
-            pictures, second, poses, metrics.x, metrics.y, metrics.inside, soft, len(self._soft)
-        )
-        shell, weight = shell_index(len(self._soft))
-        transformed = fft.rfft2(masked, workers=usable_cpus())
-        curve: NDArray[np.float64] = ring_sums(spectra, first, transformed, shell, weight)
-        return curve
 
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
     rows: slice
+    scale: Any  # (rows,) float64, source pixels per working pixel
     shifted: ShiftedRows
     templates: Templates
-    metrics: MetricRows
-    spectra: NDArray[np.complex64]  # (rows, box, box // 2 + 1), softly masked
-    random_spectra: NDArray[np.complex64]  # (cutoffs × rows, box, box // 2 + 1)
+    frc: FrcRows
 
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    fine: FloatArray  # (columns, 2 box, 2 box)
-    random: FloatArray  # (cutoffs × columns, box, box)
+    fine: Any  # (columns, 2 box, 2 box) float32
+    random: Any  # (cutoffs × columns, box, box) float32
+    unknown: Any | None  # (columns, box, box) bool
+
+
+def _block(scores: Any, period: Any, scale: Any) -> Any:
+    """Return (fields, rows, columns) float32 in the order of `model.PAIR_FIELDS`."""
+    xp = array_namespace(scores)
+    scale = scale[:, None]
+    values = {
+        "blend": scores[..., 0],
+        "ncc": scores[..., 1],
+        "ssim": scores[..., 2],
+        "nmi": scores[..., 3],
+        "frc_resolution_px": period * scale,
+        "rotation_deg": scores[..., 4] % 360.0,  # single precision rounds up to 360
+        "shift_y_px": scores[..., 5] * scale,
+        "shift_x_px": scores[..., 6] * scale,
+        "mirrored": scores[..., 7],
+    }
+    return xp.stack([xp.astype(values[name], xp.float32) for name in PAIR_FIELDS])
 
 
 def _normalised(weights: MetricWeights) -> tuple[float, float, float]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
+import pandas as pd
 import pytest
 from class_average_forge import (
     TABLES,
@@ -24,6 +25,7 @@ from class_average_forge import (
     write_picture,
     write_stack,
 )
+from devices import StrictBackend
 
 from cryocorr_tui.core import analysis
 from cryocorr_tui.core.analysis import (
@@ -139,6 +141,7 @@ def test_a_montage_tells_what_was_found_as_a_finding_and_writes_its_squares(
     squares = rows(tmp_path / "run" / "squares.csv")
     assert list(squares[0]) == [
         "source", "index", "x", "y", "width", "height", "confidence", "cut", "label_text",
+        "score", "rotation_deg", "mirrored", "scale",
         "particles", "resolution_angstrom", "class_index", "selected",
     ]  # fmt: skip
     assert [row["index"] for row in squares] == [str(k) for k in range(8)]
@@ -316,6 +319,38 @@ def test_a_montage_beside_stacks_of_two_fields_is_refused(tmp_path: Path) -> Non
     wide = write_stack(tmp_path / "wide.mrcs", particles(2, 40), 3.0)
     with pytest.raises(InputError, match=r"m\.png: the zoom of its squares is unknown"):
         list(analyze([montage, small, wide], tmp_path / "run", Settings()))
+
+
+# Devices
+
+
+def test_two_cards_find_what_the_cpu_finds_and_run_json_names_them(
+    stack: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = StrictBackend("device1"), StrictBackend("device2")
+    monkeypatch.setattr(analysis, "choose_backends", lambda device: (cards, ""))
+    monkeypatch.setattr(analysis, "tile_size", lambda n, box, memory, on_card: 6)
+    list(analyze([stack], tmp_path, Settings(memory=0.05)))
+    on_cards, on_cpu = (
+        pd.read_csv(folder / "pairs.csv").set_index(["i", "j"]) for folder in (tmp_path, finished)
+    )
+    for field in ("blend", "ncc", "ssim", "nmi"):
+        difference = np.abs(on_cards[field] - on_cpu[field])
+        assert np.mean(difference.dropna() > 1e-3) <= 0.02
+        np.testing.assert_array_equal(difference.isna(), on_cpu[field].isna())
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["device"] == "device1,device2"
+    assert list(run["device_peak_bytes"]) == ["device1", "device2"]
+
+
+def test_auto_without_a_card_is_told_and_is_no_warning(
+    stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        analysis, "choose_backends", lambda device: ((Backend("cpu"),), "No card here.")
+    )
+    events = list(analyze([stack], tmp_path, Settings()))
+    assert Notice("No card here.", warning=False) in events
 
 
 # Stopping and going on

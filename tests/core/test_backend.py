@@ -2,13 +2,21 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from devices import StrictBackend, card
 
-from cryocorr_tui.core.backend import Backend, choose_backend, usable_cpus
+from cryocorr_tui.core.backend import (
+    Backend,
+    Memory,
+    choose_backend,
+    choose_backends,
+    usable_cpus,
+)
 from cryocorr_tui.core.errors import DeviceError
 
 
@@ -94,7 +102,51 @@ def test_a_card_without_cupy_is_an_error_that_says_what_to_install(without_cupy)
         choose_backend("cuda:0")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", ""])
+def test_several_cards_can_be_chosen_each_once(cards):
+    cards(4)
+    backends, note = choose_backends("cuda:2,0,2")
+    assert backends == (Backend("cuda:2"), Backend("cuda:0"))
+    assert note == ""
+    assert choose_backends("cpu") == ((Backend("cpu"),), "")
+
+
+def test_one_missing_card_of_several_is_an_error(cards):
+    cards(2)
+    with pytest.raises(DeviceError, match="cuda:0,2 cannot be used: there are 2 cards"):
+        choose_backends("cuda:0,2")
+
+
+def test_auto_tells_why_it_took_the_cpu(cards, without_cupy):
+    assert "CPU does all the work: CuPy is not installed" in choose_backends("auto")[1]
+
+
+def test_arrays_of_a_record_stay_where_they_are_on_the_cpu():
+    record = Memory(1, 2, 3)
+    assert Backend("cpu").moved(record) is record
+
+
+def test_arrays_of_a_record_move_to_a_device_and_nothing_else_does():
+    @dataclass(frozen=True)
+    class Record:
+        values: np.ndarray
+        count: int
+
+    device = StrictBackend()
+    moved = device.moved(Record(np.arange(3), 5))
+    assert moved.count == 5
+    assert device.to_host(moved.values).tolist() == [0, 1, 2]
+    with pytest.raises(RuntimeError, match="device1"):
+        np.asarray(moved.values)
+
+
+def test_the_memory_of_the_machine_is_told():
+    memory = Backend("cpu").memory()
+    assert 0 < memory.free < memory.total
+    assert 0 < memory.peak < memory.total
+    assert Backend("cpu").out_of_memory is MemoryError
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:0;1", "CPU", ""])
 def test_an_unknown_device_is_an_error_that_lists_the_known(name):
     with pytest.raises(DeviceError, match="auto, cpu or cuda:N"):
         choose_backend(name)
@@ -121,9 +173,7 @@ def test_usable_cpus_need_no_quota_file(monkeypatch):
 
 @pytest.mark.gpu
 def test_arrays_go_to_the_card_and_come_back():
-    backend, _ = choose_backend("auto")
-    if not backend.is_cuda:
-        pytest.skip("needs an NVIDIA card and CuPy")
+    backend = card()
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
     there = backend.to_device(array)
     assert not isinstance(there, np.ndarray)

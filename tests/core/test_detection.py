@@ -12,7 +12,7 @@ import pytest
 from cryocorr_tui.core.detection import cut_out, detect_squares, grey_picture
 from cryocorr_tui.core.detection.lattice import Lattice
 from cryocorr_tui.core.errors import NoSquaresError
-from cryocorr_tui.core.model import Detection, Labels, Montage, Square
+from cryocorr_tui.core.model import Detection, Hit, Labels, Montage, Square
 from cryocorr_tui.core.overlay import confidence_colour, draw_overlay
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the benchmarks lie beside the package
@@ -192,6 +192,69 @@ def test_the_edges_of_a_frame_inside_the_squares_do_not_make_more_of_them() -> N
     assert len(find(picture).squares) == 12
 
 
+@pytest.mark.parametrize(("page_level", "frame_level"), [(30, 255), (255, 0)])
+def test_a_thick_frame_around_each_square_is_left_out(page_level: int, frame_level: int) -> None:
+    picture = np.full((290, 380), page_level, np.uint8)
+    truth = []
+    for row, column in np.ndindex(3, 4):
+        y, x = 20 + 90 * row, 20 + 90 * column
+        picture[y - 9 : y + 69, x - 9 : x + 69] = frame_level
+        picture[y : y + 60, x : x + 60] = particle(60, 4 * row + column)
+        truth.append((x, y, x + 60, y + 60))
+
+    np.testing.assert_allclose(corners(find(picture)), truth, atol=1)
+
+
+def test_borders_that_noise_hides_are_seen_from_further_away() -> None:
+    rng = np.random.default_rng(3)
+    picture = np.full((2 * 84 + 8, 4 * 84 + 8), 104.0)
+    for row, column in np.ndindex(2, 4):
+        y, x = 8 + 84 * row, 8 + 84 * column
+        noise = cv2.GaussianBlur(rng.normal(0, 1, (76, 76)), (0, 0), 1.2)
+        picture[y : y + 76, x : x + 76] = 90 + 14 * noise / noise.std()
+        picture[y + 28 : y + 48, x + 28 : x + 48] += 90
+    enlarged = cv2.resize(picture, None, fx=2.3, fy=2.3, interpolation=cv2.INTER_CUBIC)
+
+    found = corners(find(np.clip(enlarged, 0, 255).astype(np.uint8)))
+
+    y, x = np.mgrid[:2, :4]
+    x0, y0 = 2.3 * (8 + 84 * x.ravel()), 2.3 * (8 + 84 * y.ravel())
+    truth = np.stack([x0, y0, x0 + 2.3 * 76, y0 + 2.3 * 76], axis=1)
+    assert score_boxes(truth, found).found == 8
+
+
+def test_touching_squares_of_one_level_are_parted_at_their_seams() -> None:
+    rng = np.random.default_rng(1)
+    picture = np.empty((2 * 64, 5 * 64), np.uint8)
+    for row, column in np.ndindex(2, 5):
+        noise = cv2.GaussianBlur(rng.normal(0, 1, (64, 64)), (0, 0), 2.0)
+        square = 110 + 10 * noise / noise.std()
+        picture[64 * row : 64 * row + 64, 64 * column : 64 * column + 64] = square
+
+    found = corners(find(picture))
+
+    y, x = 64 * np.mgrid[:2, :5].reshape(2, -1)
+    np.testing.assert_allclose(found, np.stack([x, y, x + 64, y + 64], axis=1), atol=1)
+
+
+def test_a_small_grid_on_a_large_page_is_found() -> None:
+    picture = np.full((1400, 2000), 25, np.uint8)
+    grid = page(3, 7, 60, level=25)
+    grid = np.where(grid > 25, grid // 3 + 8, grid)  # dark squares, faint beside the page
+    picture[200 : 200 + len(grid), 500 : 500 + grid.shape[1]] = grid
+
+    assert len(find(picture).squares) == 21
+
+
+def test_fine_cells_of_a_heat_map_are_not_taken_together_to_squares() -> None:
+    cells = np.random.default_rng(0).integers(0, 256, (15, 20), dtype=np.uint8)
+    heat_map = cells.repeat(15, axis=0).repeat(15, axis=1)
+    heat_map[::15] = heat_map[:, ::15] = 255
+
+    with pytest.raises(NoSquaresError):
+        find(np.pad(heat_map, 30, constant_values=255))
+
+
 def test_a_pitch_of_a_fraction_of_a_pixel_is_followed_to_the_last_column() -> None:
     picture = cv2.resize(
         page(3, 12, 64, gap=3, level=255), None, fx=0.817, fy=0.817, interpolation=cv2.INTER_AREA
@@ -328,6 +391,21 @@ def test_the_overlay_tints_the_print_that_is_masked_out() -> None:
 
     np.testing.assert_array_equal(overlay[35, 35], [152, 110, 133])
     np.testing.assert_array_equal(overlay[45, 45], [100, 100, 100])
+
+
+def test_the_overlay_shows_how_the_reference_lies_in_a_hit() -> None:
+    montage = Montage("grid.png", np.full((100, 100), 128, np.uint8))
+
+    def letter(rotation: float, *, mirrored: bool = False) -> np.ndarray:
+        hit = Hit(0.9, rotation, mirrored, scale=1.0, y=50.0, x=50.0)
+        square = Square(10, 10, 80, 80, 0.9, hit=hit)
+        return draw_overlay(montage, Detection("grid.png", (square,)))[10:26, 74:90, 2].astype(int)
+
+    upright = letter(0.0)
+    assert upright[:, :7].sum() > 1.5 * upright[:, 9:].sum()  # the stem of the F is left
+    np.testing.assert_allclose(letter(90.0), np.rot90(upright), atol=40)
+    np.testing.assert_allclose(letter(0.0, mirrored=True), upright[:, ::-1], atol=40)
+    np.testing.assert_allclose(letter(90.0, mirrored=True), np.rot90(upright[:, ::-1]), atol=40)
 
 
 def test_colours_of_confidence_run_from_vermilion_over_yellow_to_sky_blue() -> None:

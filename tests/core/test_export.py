@@ -29,6 +29,7 @@ from cryocorr_tui.core.model import (
     PAIR_FIELDS,
     ClassAverage,
     Detection,
+    Hit,
     Labels,
     Quality,
     Settings,
@@ -312,15 +313,28 @@ def test_squares_are_listed_in_reading_order(tmp_path: Path) -> None:
     assert rows(tmp_path / "squares.csv") == [
         [
             *("source", "index", "x", "y", "width", "height", "confidence", "cut", "label_text"),
+            *("score", "rotation_deg", "mirrored", "scale"),
             *("particles", "resolution_angstrom", "class_index", "selected"),
         ],
         [
             *("m.png", "0", "1.5", "2.0", "30.0", "31.0", "0.875", "false", text),
+            *("", "", "", ""),
             *("12345", "6.5", "7", "true"),
         ],
-        ["m.png", "1", "40.0", "2.0", "30.0", "30.0", "0.5", "true", "", "", "", "", "false"],
-        ["n.png", "0", "40.0", "2.0", "30.0", "30.0", "0.5", "true", "", "", "", "", ""],
+        ["m.png", "1", "40.0", "2.0", "30.0", "30.0", "0.5", "true", *[""] * 8, "false"],
+        ["n.png", "0", "40.0", "2.0", "30.0", "30.0", "0.5", "true", *[""] * 9],
     ]
+
+
+def test_score_and_pose_are_listed_where_a_reference_was_hunted(tmp_path: Path) -> None:
+    hit = Hit(score=0.75, rotation=90.5, mirrored=True, scale=1.25, y=20.0, x=18.0)
+    squares = (Square(1, 2, 30, 30, 0.75, hit=hit), Square(40, 2, 30, 30, 0.5))
+    write_squares(tmp_path / "squares.csv", [Detection("m.png", squares)])
+    header, hunted, found = rows(tmp_path / "squares.csv")
+    first = header.index("score")
+    assert header[first : first + 4] == ["score", "rotation_deg", "mirrored", "scale"]
+    assert hunted[first : first + 4] == ["0.75", "90.5", "true", "1.25"]
+    assert found[first : first + 4] == [""] * 4
 
 
 def test_a_montage_without_squares_gives_a_table_with_a_header_alone(tmp_path: Path) -> None:

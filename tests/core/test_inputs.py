@@ -28,6 +28,51 @@ def pictures(folder: Path, *shapes: tuple[int, int]) -> list[Path]:
     ]
 
 
+# Hunting a reference
+
+
+def stamped(folder: Path) -> np.ndarray:
+    """A picture of noise with one class average in it, which is written as the reference."""
+    write_stack(folder / "view.mrcs", particles(2))
+    picture = 0.05 * np.random.default_rng(1).standard_normal((120, 160)).astype(np.float32)
+    picture[40:72, 70:102] += particles(2)[1]
+    return picture
+
+
+def test_one_image_of_a_stack_format_is_a_picture_to_hunt_in(tmp_path: Path) -> None:
+    path = write_stack(tmp_path / "picture.mrc", stamped(tmp_path)[None], pixel_size=2.5)
+    inputs = taken(path, reference=f"{tmp_path / 'view.mrcs'}#1")
+    ((montage, detection),) = inputs.montages
+    assert montage.pixel_size == 2.5
+    (square,) = detection.squares
+    assert (round(square.x), round(square.y)) == (70, 40)
+    assert square.hit is not None
+    assert square.hit.score == pytest.approx(square.confidence)
+
+
+def test_a_stack_to_hunt_in_is_refused_with_what_compares_its_images(tmp_path: Path) -> None:
+    stamped(tmp_path)
+    with pytest.raises(InputError, match=r"view\.mrcs: holds 2 images .* cryocorr analyze"):
+        taken(tmp_path / "view.mrcs", reference=f"{tmp_path / 'view.mrcs'}#1")
+
+
+def test_where_nothing_is_found_the_best_correlation_is_told(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "picture.png", stamped(tmp_path))
+    options = {"reference": f"{tmp_path / 'view.mrcs'}#0", "reference_threshold": 0.99}
+    with pytest.raises(NoSquaresError, match=r"correlates by 0\.\d\d and a hit by 0\.99 or more"):
+        taken(path, **options)
+
+
+def test_the_settings_of_a_hunt_reach_it(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "picture.png", stamped(tmp_path))
+    reference = f"{tmp_path / 'view.mrcs'}#1"
+    with pytest.raises(NoSquaresError):
+        taken(path, reference=reference, reference_scales=(0.5, 0.6), reference_threshold=0.9)
+    inputs = taken(path, reference=reference, reference_threshold=0.9)
+    assert len(inputs.detections[0].squares) == 1
+    assert "0.90 or more, as was asked for" in inputs.detections[0].notes[0]
+
+
 # Reading
 
 

@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phantoms import disc_noise, phantom, score_all
 from PIL import Image, ImageDraw, ImageFont
@@ -121,6 +121,7 @@ def test_white_and_black_text_is_masked_where_all_squares_have_it(colour):
     )
 
 
+@example(seed=0, height=16.0, quality=None, colour=WHITE)  # its ones look like scale bars
 @given(
     seed=st.integers(0, 10_000),
     height=st.floats(6, 16),
@@ -227,10 +228,18 @@ def test_no_squares_have_no_labels():
     assert find_labels(Montage("m.png", np.zeros((50, 50), np.uint8)), ()) == ()
 
 
-def glyphs(text, *, residue=0.03, rivalry=5.0, unsure=""):
+def glyphs(text, *, residue=0.03, rivalry=5.0, unsure="", at=99, gap=0):
     return tuple(
-        Glyph(c, c if c in "0123456789." else "8", residue, 1.1 if c in unsure else rivalry, 1.0)
-        for c in text
+        Glyph(
+            c,
+            c if c in "0123456789." else "8",
+            residue,
+            rivalry=1.1 if c in unsure else rivalry,
+            doubt=1.0,
+            left=0.8 * (k + gap * (k >= at)),
+            right=0.8 * (k + gap * (k >= at)) + 0.7,
+        )
+        for k, c in enumerate(text)
     )
 
 
@@ -238,6 +247,19 @@ def test_one_unsure_digit_empties_its_line():
     sure, unsure = meanings([glyphs("412ptcls"), glyphs("412ptcls", unsure="4")])
     assert (sure.text, sure.particles) == ("412 ptcls", 412)
     assert (unsure.text, unsure.particles) == ("", None)
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_a_hole_in_a_number_or_behind_it_empties_its_line(at):
+    """A digit that was overlooked leaves the width of one."""
+    line = glyphs("412ptcls")
+    whole, _, holed = meanings([line, line, glyphs("412ptcls", at=at, gap=1)])
+    assert (whole.particles, holed.text, holed.particles) == (412, "", None)
+
+
+def test_an_index_with_a_count_keeps_its_text_but_the_count_has_no_name():
+    (line,) = meanings([glyphs("12:3456")])
+    assert (line.text, line.lone, line.particles) == ("12: 3456", 12, None)
 
 
 def test_a_lost_decimal_point_is_no_resolution():

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phantoms import UNMOVED, disc_noise, phantom, turn_between
 
+from cryocorr_tui.core.backend import Backend
 from cryocorr_tui.core.detection import cut_out
 from cryocorr_tui.core.errors import InputError, NoSquaresError, SettingsError
 from cryocorr_tui.core.model import Montage, Pose
@@ -27,9 +28,10 @@ from cryocorr_tui.core.reference import (
     hunt,
     load_reference,
     parse_reference,
+    proposal,
 )
 from cryocorr_tui.core.reference.placement import Placement, Pyramid, Template
-from cryocorr_tui.core.reference.proposal import strongest
+from cryocorr_tui.core.reference.proposal import find_places, strongest
 from cryocorr_tui.core.reference.reading import grey_without_overlays
 from cryocorr_tui.core.reference.views import decoys_of, view_of
 
@@ -56,9 +58,9 @@ def square_of(hit, *, columns):
     return int(hit.y // BOX) * columns + int(hit.x // BOX)
 
 
-def crowd(own, *, count=12):
+def crowd(own, *, count=12, seed=100):
     """Own views by square, among other particles."""
-    images = [view(Pose(rotation=29.0 * k), seed=100 + k) for k in range(count)]
+    images = [view(Pose(rotation=29.0 * k), seed=seed + k) for k in range(count)]
     for k, image in own.items():
         images[k] = image
     return images
@@ -223,6 +225,20 @@ def test_the_strongest_match_is_the_correlation_coefficient_written_out(matching
         assert scores[0, y, x] == pytest.approx(expected, abs=1e-5)
 
 
+def test_of_very_many_places_the_highest_peaks_are_kept(hunted, monkeypatch):
+    montage, _ = hunted
+    reference = Reference("view", view())
+
+    def places():
+        pyramid = Pyramid(grey_without_overlays(montage))
+        backend = Backend("cpu")
+        return find_places(pyramid, reference, scales=(0.9, 1.1), mirror=True, backend=backend)
+
+    every = places()
+    monkeypatch.setattr(proposal, "_MOST_PLACES", 3)
+    np.testing.assert_array_equal(places().centres, every.centres[:3])
+
+
 def test_a_place_without_contrast_matches_nothing(matching):
     tiles, views, disc = matching
     assert np.all(strongest(tiles, views, disc)[1, :9, :9] == 0)
@@ -315,7 +331,8 @@ def test_scores_fall_from_hit_to_hit_and_lie_above_the_threshold(hunted):
 
 def test_the_threshold_is_explained(hunted):
     _, found = hunted
-    assert f"{found.threshold:.2f} or more: scrambled copies of the reference" in found.explanation
+    assert f"by {found.threshold:.2f} or more: 24 scrambled copies" in found.explanation
+    assert f"in one of 100 such pictures one would reach {found.threshold:.2f}" in found.explanation
     assert found.explanation in found.detection().notes
 
 
@@ -332,9 +349,9 @@ def test_the_squares_of_the_hits_come_in_reading_order_and_can_be_cut_out(hunted
 def test_squares_stay_inside_the_picture(hunted):
     montage, found = hunted
     height, width = montage.picture.shape
-    for hit in found.hits:
-        assert 0 <= hit.square.x <= width - hit.square.width
-        assert 0 <= hit.square.y <= height - hit.square.height
+    for square in found.squares:
+        assert 0 <= square.x <= width - square.width
+        assert 0 <= square.y <= height - square.height
 
 
 def test_the_same_hunt_gives_the_same_hits(hunted):
@@ -353,10 +370,11 @@ def test_a_negative_of_the_view_is_no_hit(hunted):
     assert hunt(Montage("negative.png", -montage.picture), Reference("view", view())).hits == ()
 
 
-def test_a_picture_without_the_view_holds_no_hit():
-    found = hunt(grid(crowd({}), columns=4), Reference("view", view()))
-    assert found.hits == ()
-    assert found.detection().squares == ()
+def test_pictures_without_the_view_hold_hardly_a_hit():
+    pictures = [grid(crowd({}, seed=seed), columns=4) for seed in (100, 200, 300, 400)]
+    found = [hunt(picture, Reference("view", view())) for picture in pictures]
+    # The threshold lets one in a hundred pass, and the first crowd holds a look-alike just above.
+    assert sum(len(of_picture.hits) for of_picture in found) <= 1
 
 
 @pytest.mark.parametrize("scale", [0.75, 1.3])
@@ -440,7 +458,7 @@ def test_a_threshold_that_is_no_correlation_is_refused(threshold):
 
 
 def test_a_decoy_has_the_radial_profile_of_the_reference_and_is_another_particle():
-    reference = view_of(Reference("view", view()), 1.0)
+    reference = view_of(Reference("view", view()))
     decoys = decoys_of(reference, 6)
     side = len(reference.image)
     offset = np.arange(side) - side // 2

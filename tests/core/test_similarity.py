@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import mrcfile
 import numba
 import numpy as np
 import pytest
+from devices import DEVICES, OutOfStrictMemoryError, StrictBackend, assert_same_block
 from phantoms import (
     as_classes,
     disc_noise,
@@ -19,6 +21,7 @@ from phantoms import (
 from scipy.stats import rankdata
 
 from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.errors import DeviceError
 from cryocorr_tui.core.model import PAIR_FIELDS, MetricWeights, Pose, Settings
 from cryocorr_tui.core.preprocessing import prepare
 from cryocorr_tui.core.resources import sample_data
@@ -248,6 +251,76 @@ def test_noise_agrees_with_noise_nowhere():
     assert scores["nmi"][above].max() < 0.02
 
 
+# On another device
+
+
+@pytest.fixture(scope="module", params=[40, 41], ids=["even", "odd"])
+def noisy(request):
+    """Working set of twelve pictures, one of them constant, print on two."""
+    box, rng = request.param, np.random.default_rng(request.param)
+    drawn = [phantom(box, random_pose(rng, max_shift=1.5), seed=k % 5) for k in range(12)]
+    images = np.float32(drawn + 0.3 * np.std(drawn) * disc_noise(12, box, seed=11))
+    images[7] = 1.0
+    overlay = np.zeros((12, box, box), dtype=bool)
+    overlay[0, 8:20, 5:25] = overlay[9, 20:30, 10:35] = True
+    return replace(prepare(as_classes(images), Settings()), overlay=overlay)
+
+
+def block_of(working, backend, *, rows=slice(0, 12), columns=slice(0, 12), **options):
+    return PairScorer(working, Settings(**options), backend, memory=4e7).score(rows, columns)
+
+
+@pytest.mark.parametrize("place", DEVICES)
+@pytest.mark.parametrize("mirror", [True, False])
+def test_a_device_scores_a_tile_as_the_host_does(noisy, place, mirror):
+    expected = block_of(noisy, Backend("cpu"), mirror=mirror)
+    assert_same_block(block_of(noisy, place(), mirror=mirror), expected)
+
+
+def test_of_a_tile_nothing_but_its_block_leaves_the_device(noisy):
+    device = StrictBackend()
+    block_of(noisy, device, rows=slice(0, 3), columns=slice(2, 6))
+    assert device.copies == [(len(PAIR_FIELDS), 3, 4)]
+
+
+# Memory that does not suffice
+
+
+class Cramped(StrictBackend):
+    """A device that runs out of memory where more than `pairs` are wanted at a time."""
+
+    pairs = 0
+
+    def to_device(self, array):
+        if array.dtype == bool and array.ndim == 2 and array.size > self.pairs:
+            raise OutOfStrictMemoryError
+        return super().to_device(array)
+
+
+def test_a_tile_that_does_not_fit_is_scored_in_halves(noisy, monkeypatch):
+    monkeypatch.setattr(Cramped, "pairs", 9)
+    working = replace(noisy, overlay=None)
+    expected = block_of(working, Backend("cpu"), columns=slice(5, 12), rows=slice(2, 7))
+    block = block_of(working, Cramped(), columns=slice(5, 12), rows=slice(2, 7))
+    assert_same_block(block, expected)
+
+
+def test_memory_for_no_pair_is_an_error_that_names_the_device_and_ways_out(noisy):
+    with pytest.raises(
+        DeviceError, match=r"memory of device1 does not suffice for one pair.*--box"
+    ):
+        block_of(noisy, Cramped(), rows=slice(0, 2), columns=slice(2, 4))
+
+
+def test_memory_for_no_working_set_is_an_error(noisy, monkeypatch):
+    def to_device(backend, array):
+        raise OutOfStrictMemoryError
+
+    monkeypatch.setattr(Cramped, "to_device", to_device)
+    with pytest.raises(DeviceError, match="does not suffice for 12 class averages"):
+        block_of(noisy, Cramped())
+
+
 # Tiles
 
 
@@ -262,6 +335,12 @@ def test_noise_agrees_with_noise_nowhere():
 )
 def test_the_tile_size_fits_the_memory_and_the_run(n, box, memory, side):
     assert tile_size(n, box, memory) == side
+
+
+def test_a_card_takes_larger_tiles():
+    assert tile_size(1000, 128, 8e9, on_card=True) == 123
+    assert tile_size(10_000, 128, 64e9, on_card=True) == 256
+    assert tile_size(100, 128, 64e9, on_card=True) == 100
 
 
 def test_warming_up_compiles_without_a_warning():

@@ -19,6 +19,7 @@ Pixel = TypeVar("Pixel", bound=np.generic)
 FLAT = 0.985  # share of pixels at one level from which on a square is constant
 BRIGHT_PAPER = 200.0  # grey level of the paper of plots, texts and buttons
 LEAST_PAPER = 0.3  # share of a drawing that is paper
+LEAST_DARK_PAPER = 0.8  # the same on paper of another level, which has no noise at all
 INSET = 0.08  # of the box: keeps borders and their blur out
 SAMPLE = 40  # boxes that are looked at closely
 
@@ -52,19 +53,21 @@ def gutter_level(grey: Bytes, boxes: Boxes, lattice: Lattice) -> float:
     return float(np.median(pixels)) if pixels.size else math.nan
 
 
-def show_images(picture: NDArray[np.generic], grey: Bytes, boxes: Boxes) -> bool:
-    """Say whether boxes show grey images rather than drawings, colours or nothing."""
+def show_images(
+    picture: NDArray[np.generic], grey: Bytes, boxes: Boxes, *, drawings: float = 0.5
+) -> bool:
+    """Say whether boxes show grey images rather than colours, nothing or a share of drawings."""
     _, flat = levels(grey, boxes)
     if np.mean(flat < FLAT) < 0.25:
         return False
     sample = boxes[:: max(1, len(boxes) // SAMPLE)]
     if picture.ndim == 3 and np.median([_coloured(picture, box) for box in sample]) > 0.5:
         return False
-    return bool(np.mean([is_drawing(grey, box) for box in sample]) <= 0.5)
+    return bool(np.mean([is_drawing(grey, box) for box in sample]) < drawings)
 
 
 def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
-    """Say whether a box holds a drawing on bright paper: a plot, text, a table, an icon.
+    """Say whether a box holds a drawing on paper: a plot, text, a table, an icon.
 
     The ink of a drawing is thin or of one level; a particle is thick and shaded.
     """
@@ -75,7 +78,8 @@ def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
     rim[2:-2, 2:-2] = False
     paper = float(np.median(part[rim]))
     off = np.abs(part - paper)
-    if paper < BRIGHT_PAPER or np.mean(off <= 3) < LEAST_PAPER:
+    bright = paper >= BRIGHT_PAPER
+    if np.mean(off <= (3 if bright else 0)) < (LEAST_PAPER if bright else LEAST_DARK_PAPER):
         return False
     side = max(5, min(part.shape) // 20)
     core = cv2.erode((off > 12).astype(np.uint8), np.ones((side, side), np.uint8)) > 0

@@ -6,6 +6,7 @@ and once the lattice is known a faint square in it needs little evidence of its 
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from cryocorr_tui.core.detection.evidence import LineEvidence
 from cryocorr_tui.core.detection.lattice import Boxes, Cells, Lattice
@@ -24,13 +26,18 @@ __all__ = ["Candidates", "Grid", "box_sides", "candidate_boxes", "find_grids", "
 # Corners are sought with a short line (small squares) and a long one (faint borders); noise alone
 # reaches these means about once in a million pixels.
 CORNERS = ((20, 0.5), (56, 0.3))
-CORNER_LIMIT = 2000
+CORNER_LIMIT = 1500
+# Evidence that every side of a candidate needs, all but one, and all in the mean.
+LEAST_SIDE, SECOND_SIDE, MEAN_SIDE = 0.25, 0.4, 0.5
+MOST_CANDIDATES = 12_000  # the best supported, where text or noise gives more
 MOST_BOXES = 600  # of one size that are looked at
 NEARLY = 0.1  # difference of support that decides nothing
 MOST_REFUSED = 40  # grids of blocks, before a picture is taken to be nothing but lines
 SIZE_STEP = 0.02  # natural logarithm: boxes of one size differ by less
 LONE_BOX = 0.4
 THROUGH = 0.65  # evidence of the lines inside a block in terms of those around it
+MOST_PARTS = 5  # abreast in a block
+LEAST_PART = 8  # pixels: smaller ones are no further evidence
 WIDEST_BLOCK_GUTTER = 0.12  # of the block
 MOST_UNEQUAL_SIDES = 0.04
 WIDEST_GUTTER = 1.2  # of the box; squares further apart are no neighbours
@@ -105,17 +112,37 @@ def candidate_boxes(evidence: Sequence[LineEvidence], *, min_box: int) -> Candid
     boxes = _pair_corners(
         np.unique(np.concatenate(starts), axis=0), np.unique(np.concatenate(ends), axis=0), min_box
     )
-    sides = box_sides(evidence, boxes, slack=1)
-    height, width = (side - 1 for side in evidence[0].vertical.shape)
-    # The edge of the picture may end a square, but it is no evidence for one.
-    edge = (boxes <= 1) | (boxes >= np.array([width, height, width, height]) - 1)
-    sides[edge] = np.nan
-    inner = 4 - edge.sum(axis=1)
-    ranked = np.sort(sides, axis=1)
+    boxes, sides = _with_four_sides(boxes, evidence)
+    inner = np.isfinite(sides).sum(axis=1)
     mean = np.nansum(sides, axis=1) / np.maximum(inner, 1)
-    good = (inner > 0) & (ranked[:, 0] > 0.25) & (mean > 0.5)
-    good &= (inner < 2) | (ranked[:, 1] > 0.4)
-    return Candidates(boxes, mean.astype(np.float64), inner == 4).only(good)
+    second = np.sort(sides, axis=1)[:, 1]
+    good = (inner > 0) & (mean > MEAN_SIDE) & ((inner < 2) | (second > SECOND_SIDE))
+    found = Candidates(boxes, mean.astype(np.float64), inner == 4).only(good)
+    if len(found.boxes) > MOST_CANDIDATES:
+        found = found.only(np.argpartition(-found.support, MOST_CANDIDATES)[:MOST_CANDIDATES])
+    return found
+
+
+def _with_four_sides(
+    boxes: Boxes, evidence: Sequence[LineEvidence]
+) -> tuple[Boxes, NDArray[np.float32]]:
+    """Return the boxes of which no side is unseen, and the evidence of their sides.
+
+    The edge of the picture may end a square, but it is no evidence for one: NaN.
+    """
+    height, width = (side - 1 for side in evidence[0].vertical.shape)
+    low, high = 1, (width - 1, height - 1)
+    sides = np.empty((len(boxes), 4), np.float32)
+    for which in range(4):
+        at = boxes[:, which]
+        edge = (at <= low) | (at >= high[which % 2])
+        seen = np.maximum.reduce([lines.side(boxes, which, slack=1) for lines in evidence])
+        seen[edge] = np.nan
+        sides[:, which] = seen
+        # Most pairs of corners share no side, so that the later sides have few boxes to look at.
+        kept = edge | (seen > LEAST_SIDE)
+        boxes, sides = boxes[kept], sides[kept]
+    return boxes, sides
 
 
 def _pair_corners(starts: NDArray[np.intp], ends: NDArray[np.intp], min_box: int) -> Boxes:
@@ -132,8 +159,8 @@ def _pair_corners(starts: NDArray[np.intp], ends: NDArray[np.intp], min_box: int
     count = np.searchsorted(diagonal, own + reach, "right") - first
     start = np.repeat(np.arange(len(starts)), count)
     end = np.arange(len(start)) - np.repeat(np.cumsum(count) - count, count) + first[start]
-    size = ends[end] - starts[start]
-    short, long = size.min(axis=1), size.max(axis=1)
+    wide, high = (ends[end, axis] - starts[start, axis] for axis in (0, 1))
+    short, long = np.minimum(wide, high), np.maximum(wide, high)
     square = (short >= min_box) & (long - short <= 2 + MOST_UNEQUAL_SIDES * short)
     return np.concatenate([starts[start[square]], ends[end[square]]], axis=1).astype(np.float64)
 
@@ -149,44 +176,100 @@ def find_grids(
 
     Grids weaker than `least`, or than `relative` times the strongest, are left out.
     """
+    sizes = _Sizes(candidates)
     refused = 0
-    while refused < MOST_REFUSED and (best := _strongest_grid(candidates, least)) is not None:
+    while refused < MOST_REFUSED and (best := sizes.strongest_grid(least)) is not None:
         boxes = best.boxes()
         if _are_blocks(evidence, boxes):
-            candidates = candidates.only(~_same(candidates.boxes, boxes))
+            sizes.drop(_same(sizes.candidates.boxes, boxes))
             refused += 1
             continue
         yield best
         least = max(least, relative * best.strength)
-        candidates = candidates.only(~overlapping(candidates.boxes, boxes))
+        sizes.drop(overlapping(sizes.candidates.boxes, boxes))
 
 
-def _strongest_grid(candidates: Candidates, least: float) -> Grid | None:
-    """Return the strongest grid of boxes of any one size, None where all are below `least`."""
-    if not len(candidates.boxes):
+class _Sizes:
+    """Candidates by size, the sizes queued by the strength that a grid of them can have at most.
+
+    Dropping candidates makes no grid stronger, so that the strength of a grid found earlier stays
+    a bound, and only the sizes at the head of the queue are looked at again.
+    """
+
+    def __init__(self, candidates: Candidates) -> None:
+        self.candidates = candidates.only(np.argsort(_octave(candidates.boxes), kind="stable"))
+        self._kept = np.ones(len(candidates.boxes), bool)
+        self._octave = _octave(self.candidates.boxes)
+        self._drops = 0
+        self._queue: list[tuple[float, float, int, Grid | None]] = []
+        strength = self.candidates.strength()
+        for size in self._sizes():
+            alike = self._alike(size)
+            bound = _summed_places(self.candidates.boxes[alike], strength[alike], size)
+            heapq.heappush(self._queue, (-bound, size, -1, None))
+
+    def strongest_grid(self, least: float) -> Grid | None:
+        """Return the strongest grid of boxes of any one size, None where all are below `least`."""
+        while self._queue and -self._queue[0][0] > least:
+            _, size, drops, grid = self._queue[0]
+            if drops == self._drops:
+                return grid
+            alike = self._alike(size)
+            grid = _strongest_lattice(self.candidates.only(alike)) if len(alike) else None
+            strength = grid.strength if grid else 0.0
+            heapq.heapreplace(self._queue, (-strength, size, self._drops, grid))
         return None
-    octave = np.log((candidates.boxes[:, 2:] - candidates.boxes[:, :2]).mean(axis=1))
-    bins = np.rint((octave - octave.min()) / SIZE_STEP).astype(np.intp)
-    # No grid can be stronger than all boxes of its size together.
-    bound = np.convolve(np.bincount(bins, candidates.strength()), np.ones(5), "same")
-    best: Grid | None = None
-    for peak in np.argsort(-bound, kind="stable"):
-        if bound[peak] <= least:
-            break
-        size = math.exp(octave.min() + peak * SIZE_STEP)
-        alike = np.abs(octave - math.log(size)) <= SIZE_STEP + 2.0 / size
-        if alike.any():
-            grid = _strongest_lattice(candidates.only(alike))
-            if grid.strength > least:
-                best, least = grid, grid.strength
-    return best
+
+    def drop(self, which: NDArray[np.bool_]) -> None:
+        """Leave out some of `candidates` from here on."""
+        self._kept &= ~which
+        self._drops += 1
+
+    def _sizes(self) -> Iterator[float]:
+        """Yield sizes so close that boxes of any one size are about one of them."""
+        size, largest = (
+            (math.exp(self._octave[at]) for at in (0, -1)) if len(self._octave) else (1, 0)
+        )
+        while size <= largest:
+            yield size
+            following = np.searchsorted(self._octave, math.log(size) + _reach(size))
+            if following == len(self._octave):
+                return
+            size = math.exp(self._octave[following])
+
+    def _alike(self, size: float) -> NDArray[np.intp]:
+        """Return the numbers of the candidates of about a size that are not dropped."""
+        middle, reach = math.log(size), _reach(size)
+        first, last = np.searchsorted(self._octave, (middle - reach, middle + reach))
+        return np.flatnonzero(self._kept[first:last]) + int(first)
+
+
+def _reach(size: float) -> float:
+    """Return by how much, as a natural logarithm, boxes of about a size may differ from it."""
+    return SIZE_STEP + 2.0 / size
+
+
+def _octave(boxes: Boxes) -> NDArray[np.float64]:
+    octave: NDArray[np.float64] = np.log((boxes[:, 2:] - boxes[:, :2]).mean(axis=1))
+    return octave
+
+
+def _summed_places(boxes: Boxes, strength: NDArray[np.float64], size: float) -> float:
+    """Return the summed strength of the strongest box in each part of half a box of the picture."""
+    column, row = np.floor((boxes[:, :2] + boxes[:, 2:]) / size).astype(np.intp).T
+    place = row * (column.max() + 1) + column
+    order = np.argsort(place, kind="stable")
+    first = np.flatnonzero(np.diff(place[order], prepend=-1))
+    return float(np.maximum.reduceat(strength[order], first).sum())
 
 
 def _are_blocks(evidence: Sequence[LineEvidence], boxes: Boxes) -> bool:
-    """Say whether boxes are blocks of 2×2 or 3×3 squares: lines run right through them."""
+    """Say whether boxes are blocks of 2×2 to 5×5 cells: lines run right through them."""
     size = float(np.median(boxes[:, 2:] - boxes[:, :2]))
     frame = box_sides(evidence, boxes, slack=1).mean(axis=1)
-    for parts in (2, 3):
+    for parts in range(2, MOST_PARTS + 1):
+        if parts > 3 and size / parts < LEAST_PART:
+            break
         inner = boxes.copy()
         inner[:, 2:] = boxes[:, :2] + (boxes[:, 2:] - boxes[:, :2]) / parts
         across = inner.copy()
@@ -205,9 +288,9 @@ def _are_blocks(evidence: Sequence[LineEvidence], boxes: Boxes) -> bool:
 
 def _same(boxes: Boxes, others: Boxes) -> NDArray[np.bool_]:
     """Say which boxes are one of the others, up to the width of a border."""
-    same = np.zeros(len(boxes), bool)
-    for other in others:
-        same |= np.abs(boxes - other).max(axis=1) <= 4 + 0.06 * (other[2] - other[0])
+    border = 4 + 0.06 * float(np.median(others[:, 2] - others[:, 0]))
+    distance, _ = cKDTree(others).query(boxes, p=np.inf, distance_upper_bound=border)
+    same: NDArray[np.bool_] = np.isfinite(distance)
     return same
 
 

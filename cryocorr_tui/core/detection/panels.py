@@ -28,6 +28,13 @@ SEEN = 0.25  # agreement of the votes of a row or column of squares that makes a
 # Contrast of a line in terms of the strongest nearby that makes it one of the border's own: above
 # that of the blocks that JPEG leaves beside a border.
 SAME_BORDER = 0.3
+DEEPEST_FRAME = 0.16  # of the box
+LEAST_FRAME = 2  # pixels: thinner ones are borders
+FRAME_TOLERANCE = 8  # grey levels within which a frame is of one level
+# Shares of pixels at the level of the frame: within it, and two pixels further in. The rim of a
+# round mask goes over into its image slowly.
+IN_FRAME = 0.9
+BEHIND_FRAME = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +98,7 @@ def settle(
     boxes = _snapped(
         grey, grid.lattice.scaled(factor).boxes(grid.members), grid.members, reach=3 + 2 * factor
     )
+    boxes = _within_frames(grey, boxes)
     lattice = Lattice.through(boxes, grid.members)
     cells = lattice.cells_within(grey.shape)
     member = _contains(grid.members, cells)
@@ -187,6 +195,9 @@ def _grow(cells: Cells, member: Mask, signs: _Signs) -> Mask:
     """Return which cells of the lattice are squares, from the members outwards."""
     image = ~signs.constant & ~signs.blank
     kept = member & ~signs.blank & (image | signs.framed)
+    # Print beside a grid may have a place in its lattice.
+    if np.mean(signs.drawing[kept]) < 0.5:
+        kept &= ~(signs.drawing & image)
     typical = float(np.median(signs.mean[kept & ~signs.cut])) if (kept & ~signs.cut).any() else 1.0
     within = np.all(
         (cells >= cells[member].min(axis=0)) & (cells <= cells[member].max(axis=0)), axis=1
@@ -260,6 +271,40 @@ def _snapped(grey: Bytes, boxes: Boxes, cells: Cells, *, reach: int) -> Boxes:
             shift[np.abs(shift - common) > max(2.5, 0.03 * size)] = common
             moved[:, side] += shift[np.searchsorted(lines, index)]
     return moved
+
+
+def _within_frames(grey: Bytes, boxes: Boxes) -> Boxes:
+    """Move the sides of boxes inwards past a frame that all of them have there."""
+    deepest = int(DEEPEST_FRAME * float(np.median(boxes[:, 2:] - boxes[:, :2])))
+    depth = [_depth_of_frame(_rims(grey, boxes, side, deepest)) for side in range(4)]
+    return boxes + np.array([depth[0], depth[1], -depth[2], -depth[3]], np.float64)
+
+
+def _rims(grey: Bytes, boxes: Boxes, side: int, deepest: int) -> NDArray[np.uint8]:
+    """Return the (depth, n) pixels of all boxes from one side inwards, corners left out."""
+    picture = grey if side % 2 == 0 else grey.T
+    axis, inward = side % 2, 1 if side < 2 else -1
+    rims = []
+    for box in boxes:
+        at = round(float(box[side])) - (0 if side < 2 else 1)
+        depths = at + inward * np.arange(deepest)
+        if not 0 <= depths.min() <= depths.max() < picture.shape[1]:
+            continue
+        low, high = round(float(box[1 - axis])) + deepest, round(float(box[3 - axis])) - deepest
+        rims.append(picture[max(0, low) : max(0, high), depths].T)
+    return np.concatenate(rims, axis=1) if rims else np.empty((deepest, 0), np.uint8)
+
+
+def _depth_of_frame(rim: NDArray[np.uint8]) -> int:
+    """Return how many pixels deep a rim is at one level, 0 where it does not end at a line."""
+    if min(rim.shape) < 4:
+        return 0
+    level = float(np.median(rim[1]))  # the outermost pixel may be mixed with what lies around
+    share = (np.abs(rim.astype(np.float32) - level) <= FRAME_TOLERANCE).mean(axis=1)
+    inner = np.flatnonzero(share[1:] < IN_FRAME) + 1
+    depth = int(inner[0]) if len(inner) else len(share)
+    ends = LEAST_FRAME <= depth < len(share) - 2 and share[depth + 2] < BEHIND_FRAME
+    return depth if ends else 0
 
 
 def _to_line(picture: Bytes, boxes: Boxes, axis: int, side: int, inward: int, reach: int) -> float:

@@ -22,14 +22,18 @@ FloatArray = NDArray[np.float64]
 
 MOST_SQUARES_ABREAST = 25
 UNEQUAL_SIDES = 0.02
-# Standard deviations by which the seams must exceed the same comb of lines elsewhere, and the
-# factor by which they must exceed the best of those (JPEG blocks make many good combs).
-SEAM_SIGMAS = 4.0
+# Standard deviations by which the seams must exceed the same comb of lines elsewhere, in both
+# directions together and in each, and the factor by which they must exceed the best of those
+# (JPEG blocks make many good combs).
+SEAM_SIGMAS = 4.5
+LEAST_SIGMAS = 2.0
+LONE_SIGMAS = 9.0  # of the only seam there is
 SEAM_LEAD = 1.3
+LEAST_CONTRAST = 0.1  # octaves of step between pixels
+FULL_CONTRAST = 1.0  # more says no more: a single strong line is no comb
 BANDS = 3
-SAME_SEAM = 0.7  # contrast in terms of the strongest division: some of the same seams
-FAINT_TOOTH = 0.35  # contrast of a line in terms of the true seams beside it: none of them
-BAND_SIGMAS = 2.0
+SAME_SEAM = 0.8  # contrast in terms of the strongest division: some of the same seams
+FAINT_TOOTH = 0.4  # contrast of a line in terms of the true seams beside it: none of them
 
 
 def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[Boxes, Cells]:
@@ -55,8 +59,8 @@ def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[Boxes, Cells]:
             for bands, count in zip(contrast, (columns, rows), strict=True)
             if count > 1
         ]
-        sigmas = [comb.sigmas for comb in combs]
-        if min(sigmas) >= SEAM_SIGMAS and sum(sigmas) > 2 * SEAM_SIGMAS:
+        least = LONE_SIGMAS if columns * rows == 2 else SEAM_SIGMAS
+        if _are_seams(combs, least):
             found.append((float(np.mean([comb.contrast for comb in combs])), columns, rows))
     # A coarser comb sees some of the seams, a finer one also what resampling leaves between them.
     strongest = max((contrast for contrast, _, _ in found), default=0.0)
@@ -104,17 +108,38 @@ def _seam_contrast(part: NDArray[np.uint8]) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Comb:
-    """Contrast of equally spaced lines above that of others, also in standard deviations."""
+    """How far equally spaced lines stand out from the same comb of lines elsewhere.
+
+    Attributes
+    ----------
+    contrast : float
+        Above the mean of the others, octaves.
+    sigmas : float
+        The same in standard deviations of the others.
+    lead : float
+        The same in terms of the best of the others.
+    """
 
     contrast: float = 0.0
     sigmas: float = 0.0
+    lead: float = 0.0
+
+
+def _are_seams(combs: list[_Comb], least: float) -> bool:
+    """Say whether the lines of one or both directions together reach `least` sigmas."""
+    sigmas = np.array([comb.sigmas for comb in combs])
+    lead = np.array([comb.lead for comb in combs])
+    return bool(
+        sigmas.min() >= LEAST_SIGMAS
+        and sigmas.sum() >= least * np.sqrt(len(combs))
+        and lead.min() >= 1.0
+        and lead.prod() >= SEAM_LEAD
+        and np.mean([comb.contrast for comb in combs]) >= LEAST_CONTRAST
+    )
 
 
 def _comb(bands: list[FloatArray], count: int) -> _Comb:
-    """Judge the seams of `count` squares abreast against the same comb at other places.
-
-    Seams run through the whole picture, so that they must lead in every band of it.
-    """
+    """Judge the seams of `count` squares abreast against the same comb at other places."""
     pitch = (len(bands[0]) + 1) / count
     teeth = np.rint(np.arange(1, count) * pitch).astype(np.intp) - 1
     shifts = np.arange(3, int(pitch) - 3)
@@ -127,17 +152,15 @@ def _comb(bands: list[FloatArray], count: int) -> _Comb:
             for band in bands
         ]
     )  # (band, shift, tooth)
+    np.minimum(lines, FULL_CONTRAST, out=lines)
     each = lines[:, 0].mean(axis=0) - np.median(lines[:, 1:])
     if any(_is_too_fine(each, count, factor) for factor in range(2, count // 2 + 1)):
         return _Comb()
-    combs = lines.mean(axis=2)
-    combs -= combs[:, 1:].mean(axis=1, keepdims=True)
-    if (combs[:, 0] < BAND_SIGMAS * combs[:, 1:].std(axis=1)).any():
-        return _Comb()
-    here, elsewhere = combs[:, 0].mean(), combs[:, 1:].mean(axis=0)
-    if here <= SEAM_LEAD * elsewhere.max():
-        return _Comb()
-    return _Comb(float(here), float(here / max(elsewhere.std(), 1e-9)))
+    here, *elsewhere = lines.mean(axis=(0, 2))
+    contrast = float(here - np.mean(elsewhere))
+    spread = float(np.std(elsewhere))
+    best = float(np.max(elsewhere) - np.mean(elsewhere))
+    return _Comb(contrast, contrast / max(spread, 1e-9), contrast / max(best, 1e-9))
 
 
 def _is_too_fine(teeth: FloatArray, count: int, factor: int) -> bool:

@@ -30,9 +30,16 @@ __all__ = ["detect_squares", "grey_picture"]
 Bytes = NDArray[np.uint8]
 
 SEARCH_PIXELS = 2_000_000  # larger pictures are searched on a reduced copy
+# Pixels of a picture, and of a square in it, that is looked at once more at half the size.
+LEAST_SIDE_FROM_AFAR = 64
+LEAST_BOX_FROM_AFAR = 24
+LEAST_SQUARES_FROM_AFAR = 4
+SUPPORT_FROM_AFAR = 0.74  # a second look finds chance borders in photographs more often
 SMALLEST_RATIO = 0.4  # squares of a second grid may be this much smaller than those of the first
 MOST_GRIDS = 8
 LARGEST_ZOOM = 8
+SPARSE = 64
+ROWS_AT_ONCE = 256
 LEAST_RIVAL = 4  # boxes of a grid that keeps its place against the cells of another
 WEAKEST_GRID = 0.03  # strength in terms of the strongest grid
 LEAST_STRENGTH = 0.15  # in terms of height + width of the picture
@@ -40,8 +47,11 @@ LEAST_STRENGTH = 0.15  # in terms of height + width of the picture
 # and a few boxes of photographs, where many can be chosen from, reach 0.8.
 FULL_SUPPORT = 0.58  # many large squares that fill the picture
 MANY_SUPPORT = 0.66
+REGULAR_SUPPORT = 0.72  # many, anywhere on a large page
 FEW_SUPPORT = 0.85
+DRAWINGS_BESIDE = 0.2  # share of drawings from which on a further grid is a plot beside the first
 MOSTLY = 0.6  # share of touching squares that are not constant
+SAME_AREA = 0.95  # of the panels that lines show, from which on seams divide the same squares
 FAINT_SUPPORT = 0.75  # below this, seams are looked for too
 
 
@@ -119,13 +129,22 @@ def _find_zoomed_panels(picture: NDArray[np.generic], min_box: int) -> list[Pane
 
 def _whole_zoom(picture: NDArray[np.generic]) -> int:
     """Return how many times every pixel stands side by side, in x and y alike."""
-    height, width = picture.shape[:2]
-    for zoom in range(min(LARGEST_ZOOM, height, width), 1, -1):
-        small = picture[::zoom, ::zoom]
-        repeated = small.repeat(zoom, axis=0)[:height].repeat(zoom, axis=1)[:, :width]
-        if np.array_equal(repeated, picture):
-            return zoom
-    return 1
+    # A few lines rule a zoom out in nearly every picture.
+    spacing = _spacing_of_steps(picture[::SPARSE])
+    if spacing != 1:
+        spacing = math.gcd(_spacing_of_steps(picture), _spacing_of_steps(picture.swapaxes(0, 1)))
+    return max(
+        (zoom for zoom in range(1, LARGEST_ZOOM + 1) if spacing and spacing % zoom == 0), default=1
+    )
+
+
+def _spacing_of_steps(picture: NDArray[np.generic]) -> int:
+    """Return the greatest common divisor of all x at which the picture changes, 0 where none."""
+    changes = np.zeros(picture.shape[1], bool)
+    for rows in np.array_split(picture, math.ceil(len(picture) / ROWS_AT_ONCE)):
+        differs = rows[:, 1:] != rows[:, :-1]
+        changes[1:] |= differs.any(axis=tuple(i for i in range(differs.ndim) if i != 1))
+    return int(np.gcd.reduce(np.flatnonzero(changes)))
 
 
 def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
@@ -133,12 +152,55 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
     if min(grey.shape) < min_box:
         return []
     factor = max(1, math.ceil(math.sqrt(grey.size / SEARCH_PIXELS)))
+    evidence = _evidence_of(grey, factor)
+    smallest = max(12, min_box // factor)
+    panels = _panels_by_lines(picture, grey, evidence, factor, smallest)
+    if panels and float(panels[0].support.mean()) > FAINT_SUPPORT and not _may_be_blocks(panels):
+        return panels
+    # Where no single side is plain, the seams of the whole picture may tell more.
+    touching = _touching_panel(picture, grey, evidence, factor, min_box)
+    area, touching_area = (sum(panel.area for panel in found) for found in (panels, touching))
+    if touching_area > area * SAME_AREA:
+        panels = touching
+    if panels or min(grey.shape) < 2 * factor * LEAST_SIDE_FROM_AFAR:
+        return panels
+    # Noise that hides borders at full size averages out from further away.
+    factor, smallest = 2 * factor, max(LEAST_BOX_FROM_AFAR, min_box // (2 * factor))
+    panels = _panels_by_lines(picture, grey, _evidence_of(grey, factor), factor, smallest)
+    seen = (
+        panels
+        and len(panels[0].whole) >= LEAST_SQUARES_FROM_AFAR
+        and float(panels[0].support.mean()) > SUPPORT_FROM_AFAR
+    )
+    return panels if seen else []
+
+
+def _may_be_blocks(panels: list[Panel]) -> bool:
+    """Say whether two or three squares touch, so that each may be a block of squares that do."""
+    first = panels[0]
+    gutter = max(
+        first.lattice.pitch_x - first.lattice.width, first.lattice.pitch_y - first.lattice.height
+    )
+    return len(panels) == 1 and 1 < len(first.boxes) < 4 and gutter < 0.02 * first.lattice.width
+
+
+def _evidence_of(grey: Bytes, factor: int) -> list[LineEvidence]:
     search = _reduced(grey, factor).astype(np.float32)
-    evidence = [line_evidence(search), line_evidence(texture_of(search), TEXTURE_SOFTNESS)]
+    return [line_evidence(search), line_evidence(texture_of(search), TEXTURE_SOFTNESS)]
+
+
+def _panels_by_lines(
+    picture: NDArray[np.generic],
+    grey: Bytes,
+    evidence: Sequence[LineEvidence],
+    factor: int,
+    smallest: int,
+) -> list[Panel]:
+    """Return the panels whose borders are seen; `smallest` is in pixels of the evidence."""
     found = find_grids(
-        candidate_boxes(evidence, min_box=max(12, min_box // factor)),
+        candidate_boxes(evidence, min_box=smallest),
         evidence,
-        least=LEAST_STRENGTH * sum(search.shape),
+        least=LEAST_STRENGTH * sum(grey.shape) / factor,
         relative=WEAKEST_GRID,
     )
     grids = list(itertools.islice(found, MOST_GRIDS))
@@ -157,14 +219,10 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
         if (
             panel is not None
             and _is_convincing(panel, grey, panels)
-            and show_images(picture, grey, panel.whole)
+            and show_images(picture, grey, panel.whole, drawings=DRAWINGS_BESIDE if panels else 0.5)
         ):
             panels.append(panel)
-    if panels and float(panels[0].support.mean()) > FAINT_SUPPORT:
-        return panels
-    # Where no single side is plain, the seams of the whole picture may tell more.
-    touching = _touching_panel(picture, grey, evidence, factor, min_box)
-    return max(panels, touching, key=lambda found: sum(panel.area for panel in found))
+    return panels
 
 
 def _reduced(grey: Bytes, factor: int) -> Bytes:
@@ -228,6 +286,8 @@ def _is_convincing(panel: Panel, grey: Bytes, others: list[Panel]) -> bool:
         framed = x0 > 3 and y0 > 3 and x1 < width - 3 and y1 < height - 3
         return bool(framed and support > 0.93 and share > 0.05)
     enough = FEW_SUPPORT
+    if len(whole) >= 12 and panel.lattice.width >= 40:
+        enough = REGULAR_SUPPORT
     if len(whole) >= 6 and (share > 0.1 or others) and panel.lattice.width >= 28:
         enough = MANY_SUPPORT
     if len(whole) >= 12 and share > 0.4 and panel.lattice.width >= 48:

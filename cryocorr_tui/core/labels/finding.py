@@ -4,42 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.labels.filling import remove_labels
-from cryocorr_tui.core.labels.ink import (
-    chroma_of,
-    colour_ink,
-    coloured,
-    colours_of,
-    stroke_ink,
-)
-from cryocorr_tui.core.labels.lines import Line, Place, find_lines, places_of
-from cryocorr_tui.core.labels.meaning import Meaning, counting, meanings
-from cryocorr_tui.core.labels.reading import read_place
-from cryocorr_tui.core.labels.shapes import find_bars, find_plate, has_frame
+from cryocorr_tui.core.labels.ink import STRONG, chroma_of, colour_inks, coloured, colours_of
+from cryocorr_tui.core.labels.lines import Line, find_lines, places_of
+from cryocorr_tui.core.labels.meaning import Meaning, counting, read_lines
+from cryocorr_tui.core.labels.shapes import find_plate, has_frame
+from cryocorr_tui.core.labels.strokes import take_strokes
 from cryocorr_tui.core.model import FloatArray, Labels, Montage, Square, frozen_array
 
 __all__ = ["erase_labels", "find_labels"]
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
-Box = tuple[int, int, int, int]
+Pixel = TypeVar("Pixel", bound=np.generic)
 
-COMMON = 0.5  # of the squares must have a line at a place, for strokes without colour
-CONVINCING = 0.6  # of these lines must be readable, or
-REGULAR = 0.7  # of the squares must have a line of some glyphs at exactly this place
-SOME = 3  # glyphs, or runs of touching ones
-FEW = 3  # squares, below which one says nothing about the other
-NUMBERED = 0.3  # of the squares must have a number at a place for it to be their class's
-WHITE = 0.65  # ink that a white letter reaches somewhere
-GRAIN = 1.6  # ink of a stroke in terms of what nine of ten pixels stay below
-FULL_STROKE = 0.38  # ink of a white stroke that is surely part of a letter
-STROKE = 0.02  # of the side: half the width of the widest stroke of a letter
+COMMON = 0.5  # of the squares whose gaps are coloured, for a coloured ground
+BAND = 256  # rows that are converted at a time, to save memory
+GROUND = 0.8  # of a gap is coloured there
 PLATED = 8  # pixels, least height of print that may stand on a plate
+
+
+class Box(NamedTuple):
+    """Whole pixels of a picture, right and bottom excluded."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
 
 
 def find_labels(montage: Montage, squares: Sequence[Square]) -> tuple[Labels, ...]:
@@ -47,7 +44,7 @@ def find_labels(montage: Montage, squares: Sequence[Square]) -> tuple[Labels, ..
 
     Coloured pixels on a grey picture are overlay, and so are straight white or black bars with
     their captions. White or black strokes are overlay where at least half of the squares have a
-    line of them at one place that can be read, or nearly all have one at exactly the same rows:
+    line of them at one place that can be read, or most have different ones at exactly one place:
     nothing else tells print safely from particles. The opaque plate under print belongs to it. In
     pictures that are drawn in colours, colour tells nothing.
 
@@ -75,8 +72,8 @@ def find_labels(montage: Montage, squares: Sequence[Square]) -> tuple[Labels, ..
     selected = np.zeros(len(squares), bool)
     if rgb is not None:
         said, selected = _take_coloured(rgb, grey, boxes, masks)
-    for bright in greys, [255 - part for part in greys]:
-        said += _take_strokes(bright, masks)
+    for dark in (False, True):
+        said += take_strokes(greys, masks, dark=dark)
     for line, _ in said:
         if line.bottom - line.top >= PLATED:
             rows, columns = find_plate(
@@ -115,135 +112,82 @@ def _byte_pictures(picture: NDArray[np.generic]) -> tuple[Bytes | None, Bytes]:
     if picture.dtype == np.uint8:
         levels = np.ascontiguousarray(picture, np.uint8)
     else:
-        values = np.nan_to_num(picture.astype(np.float32), posinf=0.0, neginf=0.0)
-        low, high = float(values.min()), float(values.max())
+        low, high = _extremes(picture)
         scale = 255.0 / (high - low) if high > low else 0.0
-        levels = np.rint((values - low) * scale).astype(np.uint8)
+        levels = np.empty(picture.shape, np.uint8)
+        for top in range(0, len(picture), BAND):
+            part = picture[top : top + BAND]
+            levels[top : top + BAND] = np.rint((_finite(part) - low) * scale)
     if levels.ndim == 2:
         return None, levels
     return levels, cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY)
 
 
+def _extremes(picture: NDArray[np.generic]) -> tuple[float, float]:
+    """Return the least and the largest value."""
+    ends = []
+    for top in range(0, len(picture), BAND):
+        band = _finite(picture[top : top + BAND])
+        ends += [float(band.min()), float(band.max())]
+    return min(ends), max(ends)
+
+
+def _finite(values: NDArray[np.generic]) -> FloatArray:
+    return np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
+
+
 def _box_of(square: Square) -> Box:
     """Return left, top, right and bottom of the pixels that `cut_out` takes."""
     left, top = round(square.x), round(square.y)
-    return left, top, left + round(square.width), top + round(square.height)
+    return Box(left, top, left + round(square.width), top + round(square.height))
 
 
-def _cut(picture: Bytes, box: Box) -> Bytes:
-    left, top, right, bottom = box
-    return np.ascontiguousarray(picture[top:bottom, left:right])
-
-
-def _lines(inks: Sequence[FloatArray], *, full: float, faint: float) -> list[Line]:
-    return [
-        line
-        for square, ink in enumerate(inks)
-        for line in find_lines(ink, square, full=full, faint=faint)
-    ]
-
-
-def _read(place: Place, squares: int) -> list[tuple[Line, Meaning]]:
-    """Return the lines of a place, and what they say as far as it can be read."""
-    found = meanings(read_place(place))
-    if squares >= FEW and len(place.lines) < NUMBERED * squares:
-        # A caption or a title: it may well hold a number, but not one of its class.
-        found = [Meaning()] * len(found)
-    return list(zip(place.lines, found, strict=True))
+def _cut(picture: NDArray[Pixel], box: Box) -> NDArray[Pixel]:
+    return picture[box.top : box.bottom, box.left : box.right]
 
 
 def _take_coloured(
     rgb: Bytes, grey: Bytes, boxes: Sequence[Box], masks: Sequence[Mask]
 ) -> tuple[list[tuple[Line, Meaning]], Mask]:
     """Add coloured pixels to `masks`; return the print, what it says, and which are framed."""
-    said: list[tuple[Line, Meaning]] = []
     framed = np.zeros(len(boxes), bool)
-    parts = [_cut(rgb, box) for box in boxes]
+    chroma = chroma_of(rgb)
+    if not (chroma > STRONG).any():
+        return [], framed
     cells = _cells(boxes, grey.shape)
-    for colour in colours_of(parts):
-        inks = []
-        for k, ((left, top, right, bottom), cell) in enumerate(zip(boxes, cells, strict=True)):
-            x, y = cell[:2]
-            ink = colour_ink(_cut(rgb, cell), _cut(grey, cell), colour)
-            framed[k] |= has_frame(ink, (left - x, top - y, right - x, bottom - y))
-            inks.append(np.ascontiguousarray(ink[top - y : bottom - y, left - x : right - x]))
-            masks[k][:] |= coloured(chroma_of(parts[k]))
-        for place in places_of(_lines(inks, full=0.4, faint=0.2)):
-            said += _read(place, len(boxes))
+    if _gaps_are_coloured(chroma, boxes, cells):
+        cells = list(boxes)
+    colours = colours_of((_cut(rgb, cell), _cut(chroma, cell)) for cell in cells)
+    lines: list[list[Line]] = [[] for _ in colours]
+    for k, (box, cell) in enumerate(zip(boxes, cells, strict=True)):
+        square = Box(*np.subtract(box, (cell.left, cell.top) * 2).tolist())
+        if not colours or _cut(chroma, cell).max(initial=0) <= STRONG:
+            continue
+        tint = coloured(_cut(chroma, cell))
+        masks[k][:] |= _cut(tint, square)
+        for ink, found in zip(
+            colour_inks(_cut(rgb, cell), _cut(grey, cell), tint, colours), lines, strict=True
+        ):
+            framed[k] |= has_frame(ink, square)
+            found += find_lines(_cut(ink, square), k, full=0.4, faint=0.2)
+    said = [
+        pair
+        for found in lines
+        for place in places_of(found)
+        for pair in read_lines(place, len(boxes))
+    ]
     return said, framed
 
 
-def _take_strokes(greys: Sequence[Bytes], masks: Sequence[Mask]) -> list[tuple[Line, Meaning]]:
-    """Add white print and white bars to `masks`, and return the print with what it says."""
-    inks = []
-    for grey, mask in zip(greys, masks, strict=True):
-        ink = stroke_ink(grey, widest=max(3, round(STROKE * min(grey.shape))))
-        ink[mask] = 0
-        mask |= find_bars(grey, ink)
-        ink[mask] = 0
-        inks.append(_clear_strokes(ink))
-    said = []
-    least = COMMON * len(greys) if len(greys) >= FEW else 1
-    for place in places_of(_lines(inks, full=FULL_STROKE, faint=0.3)):
-        if len(place.lines) < least:
-            continue
-        read = _read(place, len(greys))
-        readable = sum(bool(meaning.text) for _, meaning in read) >= CONVINCING * len(read)
-        if not readable and _regular(place) < max(REGULAR * len(greys), FEW):
-            continue
-        said += read
-        printed = {line.square: _box_around([line]) for line in place.lines}
-        anywhere = _box_around(place.lines)
-        for square, ink in enumerate(inks):
-            # On other squares, what is printed here could not even be told to be a line.
-            masks[square] |= _print_in(ink, printed.get(square, anywhere))
-    return said
-
-
-def _regular(place: Place) -> int:
-    """Return how many squares have several glyphs that stand within a pixel of the same rows.
-
-    Details of particles never do so on more than half of the squares, print does on nearly all.
-    """
-    lines = [line for line in place.lines if len(line.atoms) >= SOME]
-    if not lines:
-        return 0
-    rows = np.array([(line.head, line.foot) for line in lines])
-    exact = (np.abs(rows - np.median(rows, axis=0)) <= 1.2).all(axis=1)
-    return len({line.square for line, own in zip(lines, exact, strict=True) if own})
-
-
-def _box_around(lines: Sequence[Line]) -> Box:
-    """Return the box around lines with a rim of a pixel."""
-    return (
-        max(min(line.left for line in lines) - 1, 0),
-        max(min(line.top for line in lines) - 1, 0),
-        max(line.right for line in lines) + 1,
-        max(line.bottom for line in lines) + 1,
-    )
-
-
-def _print_in(ink: FloatArray, box: Box) -> Mask:
-    """Return the ink inside a box, where any of it is full."""
-    left, top, right, bottom = box
-    result = np.zeros(ink.shape, bool)
-    part = ink[top:bottom, left:right]
-    result[top:bottom, left:right] = (part > 0.15) & (part.max(initial=0.0) > FULL_STROKE)
-    return result
-
-
-def _clear_strokes(ink: FloatArray) -> FloatArray:
-    """Return the ink of strokes that are white somewhere and rise above the picture's grain."""
-    grain = GRAIN * float(np.percentile(ink[1::4, 1::4], 90))
-    if ink.max(initial=0.0) < WHITE:
-        return np.zeros_like(ink)
-    count, labels = cv2.connectedComponents(
-        (ink > min(max(grain, 0.3), 0.6)).astype(np.uint8), connectivity=8
-    )
-    white = np.zeros(count, bool)
-    white[labels[ink >= WHITE]] = True
-    near = cv2.dilate(white[labels].astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return np.where(near, ink, np.float32(0))
+def _gaps_are_coloured(chroma: Bytes, boxes: Sequence[Box], cells: Sequence[Box]) -> bool:
+    """Say whether the squares lie on a coloured ground, which is no frame around them."""
+    filled = []
+    for box, cell in zip(boxes, cells, strict=True):
+        tint = _cut(chroma, cell) > STRONG
+        inside = _cut(tint, Box(*np.subtract(box, (cell.left, cell.top) * 2).tolist()))
+        gap = tint.size - inside.size
+        filled.append(gap > 0 and tint.sum() - inside.sum() > GROUND * gap)
+    return bool(np.mean(filled) > COMMON)
 
 
 def _cells(boxes: Sequence[Box], shape: tuple[int, ...]) -> list[Box]:
@@ -256,7 +200,7 @@ def _cells(boxes: Sequence[Box], shape: tuple[int, ...]) -> list[Box]:
         beside = edges[(edges[:, 1] < bottom) & (edges[:, 3] > top)]
         below = edges[(edges[:, 0] < right) & (edges[:, 2] > left)]
         cells.append(
-            (
+            Box(
                 left - _half_gap(left - beside[:, 2], reach, left),
                 top - _half_gap(top - below[:, 3], reach, top),
                 right + _half_gap(beside[:, 0] - right, reach, width - right),

@@ -1,8 +1,8 @@
 """Glyphs of a few common fonts, to compare printed ones with.
 
 ``glyphs.npz`` holds small pictures of glyphs drawn from freely licensed fonts: DejaVu (Bitstream
-Vera licence), Aileron (CC0) and Rubik (Open Font License). ``benchmarks/labels.py --draw-glyphs``
-draws it anew.
+Vera licence), Liberation, Noto Sans and Rubik (Open Font License), Roboto (Apache License 2.0) and
+Aileron (CC0). ``python -m benchmarks.labels`` draws it anew.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.model import FloatArray
 
-__all__ = ["chroma_of", "colour_ink", "coloured", "colours_of", "stroke_ink"]
+__all__ = ["STRONG", "chroma_of", "colour_inks", "coloured", "colours_of", "stroke_ink"]
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -23,15 +23,19 @@ NEIGHBOUR_HUES = 25.0  # degrees within which two hues are one colour
 OTHER_HUE = 35.0  # degrees from which on a pixel is not of a colour
 AROUND = 9  # pixels, side of the window that tells the grey under the ink
 LEAST_SHARE = 0.03  # of the coloured pixels, for a colour of its own
+BAND = 256  # rows at a time, to save memory
 SAMPLES = 40_000
 
 
 def chroma_of(rgb: Bytes) -> Bytes:
     """Return (h, w) uint8: largest less smallest of red, green and blue, 0 for grey."""
-    red, green, blue = cv2.split(rgb)
-    largest = cv2.max(cv2.max(red, green), blue)
-    smallest = cv2.min(cv2.min(red, green), blue)
-    return np.asarray(cv2.subtract(largest, smallest))
+    chroma = np.empty(rgb.shape[:2], np.uint8)
+    for top in range(0, len(rgb), BAND):
+        red, green, blue = cv2.split(rgb[top : top + BAND])
+        largest = cv2.max(cv2.max(red, green), blue)
+        smallest = cv2.min(cv2.min(red, green), blue)
+        chroma[top : top + BAND] = cv2.subtract(largest, smallest)
+    return chroma
 
 
 def coloured(chroma: Bytes) -> Mask:
@@ -41,12 +45,13 @@ def coloured(chroma: Bytes) -> Mask:
     return np.asarray((near > 0) & (chroma > WEAK))
 
 
-def colours_of(squares: Sequence[Bytes]) -> list[NDArray[np.float32]]:
+def colours_of(pictures: Iterable[tuple[Bytes, Bytes]]) -> list[NDArray[np.float32]]:
     """Find the few colours that overlays are drawn in.
 
     Parameters
     ----------
-    squares : sequence of (h, w, 3) uint8
+    pictures : iterable of (h, w, 3) uint8 and (h, w) uint8
+        Each with its chroma.
 
     Returns
     -------
@@ -55,9 +60,10 @@ def colours_of(squares: Sequence[Bytes]) -> list[NDArray[np.float32]]:
         that are drawn in colours themselves.
     """
     found, pixels = [], 0
-    for rgb in squares:
-        pixels += rgb.shape[0] * rgb.shape[1]
-        found.append(rgb[chroma_of(rgb) > STRONG])
+    for rgb, chroma in pictures:
+        pixels += chroma.size
+        if chroma.max(initial=0) > STRONG:
+            found.append(rgb[chroma > STRONG])
     strong = np.concatenate(found) if found else np.empty((0, 3), np.uint8)
     if not 0 < len(strong) < MOST_COLOURED * pixels:
         return []
@@ -75,8 +81,10 @@ def colours_of(squares: Sequence[Bytes]) -> list[NDArray[np.float32]]:
     return colours
 
 
-def colour_ink(rgb: Bytes, grey: Bytes, colour: NDArray[np.float32]) -> FloatArray:
-    """Return how much of each pixel is ink of a colour.
+def colour_inks(
+    rgb: Bytes, grey: Bytes, tint: Mask, colours: Sequence[NDArray[np.float32]]
+) -> list[FloatArray]:
+    """Return how much of each pixel is ink of each colour.
 
     Each coloured pixel is taken for a mixture of the colour and of the grey that lies around the
     coloured ones: JPEG keeps colours at half the resolution, but light and dark at the full one.
@@ -86,29 +94,37 @@ def colour_ink(rgb: Bytes, grey: Bytes, colour: NDArray[np.float32]) -> FloatArr
     rgb : (h, w, 3) uint8
     grey : (h, w) uint8
         The luminance of `rgb`.
-    colour : (3,) float32
+    tint : (h, w) bool
+        The `coloured` pixels.
+    colours : sequence of (3,) float32
         Red, green and blue at full ink.
 
     Returns
     -------
-    (h, w) float32
+    list of (h, w) float32
         0…1; 0 on pixels that are grey or of another hue.
     """
-    own = cv2.dilate(coloured(chroma_of(rgb)).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    ink = np.zeros(grey.shape, np.float32)
-    if not own.any():
-        return ink
-    left = (~own).astype(np.float32)
-    weight = cv2.blur(left, (AROUND, AROUND))[own]
-    ground = cv2.blur(grey * left, (AROUND, AROUND))[own] / np.maximum(weight, 1e-6)
-    ground = np.where(weight > 1e-3, ground, np.median(grey))[:, None]
+    own = cv2.dilate(tint.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    ground = _ground_under(grey, own)[:, None]
     pixels = rgb[own].astype(np.float32)
-    towards = colour - ground
-    ink[own] = ((pixels - ground) * towards).sum(axis=1) / (towards**2).sum(axis=1)
     hue, strength = _hue(pixels)
-    other = (strength > STRONG) & (_apart(hue, float(_hue(colour)[0])) > OTHER_HUE)
-    ink[own] = np.where(other, 0, ink[own])
-    return np.clip(ink, 0, 1)
+    inks = []
+    for colour in colours:
+        towards = colour - ground
+        mixture = ((pixels - ground) * towards).sum(axis=1) / (towards**2).sum(axis=1)
+        other = (strength > STRONG) & (_apart(hue, float(_hue(colour)[0])) > OTHER_HUE)
+        ink = np.zeros(grey.shape, np.float32)
+        ink[own] = np.where(other, 0, np.clip(mixture, 0, 1))
+        inks.append(ink)
+    return inks
+
+
+def _ground_under(grey: Bytes, ink: Mask) -> FloatArray:
+    """Return the mean grey around each pixel of ink, of those without."""
+    left = (~ink).astype(np.float32)
+    weight = cv2.blur(left, (AROUND, AROUND))[ink]
+    ground = cv2.blur(grey * left, (AROUND, AROUND))[ink] / np.maximum(weight, 1e-6)
+    return np.where(weight > 1e-3, ground, np.median(grey)).astype(np.float32)
 
 
 def stroke_ink(grey: Bytes, *, widest: int) -> FloatArray:
@@ -123,8 +139,8 @@ def stroke_ink(grey: Bytes, *, widest: int) -> FloatArray:
     """
     element = np.ones((2 * widest + 1, 2 * widest + 1), np.uint8)
     ground = cv2.morphologyEx(grey, cv2.MORPH_OPEN, element)
-    room = (255 - ground).astype(np.float32)
-    return np.asarray((grey.astype(np.float32) - ground) / np.maximum(room, 40))
+    above, room = cv2.subtract(grey, ground), np.maximum(~ground, 40)
+    return np.asarray(cv2.divide(above, room, dtype=cv2.CV_32F), np.float32)
 
 
 def _hue(rgb: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:

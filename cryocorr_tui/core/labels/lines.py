@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.model import FloatArray
 
-__all__ = ["Line", "Place", "find_lines", "places_of"]
+__all__ = ["Line", "Place", "aligned", "find_lines", "places_of"]
 
 LEAST_HEIGHT = 5  # pixels
 TALLEST = 0.25  # of the side of the square; frames and particles are taller
 WIDEST_SPACE = 1.6  # of the height of the line; further apart are two lines
 SAME_FOOT = 2.0  # pixels
+ALIGNED = 0.25  # of the height of a digit: half as much as a lost one moves a centred line
+FEW = 4  # lines, below which their alignment is not known
+MOST = 0.6  # of the lines agree, where they are aligned at all
 SAME_HEIGHT = 0.12  # of the height, or one pixel
 
 
@@ -125,6 +128,23 @@ def places_of(lines: Sequence[Line]) -> list[Place]:
         places.append(Place(members, digit, feet[best]))
         left = [line for line, own in zip(left, best, strict=True) if not own]
     return places
+
+
+def aligned(place: Place) -> NDArray[np.bool_]:
+    """Say of each line of a place whether it is aligned as most are: left, centred or right.
+
+    Of a line that is not, a glyph at one end was overlooked, or something else was taken for one.
+    All are, where too few lines stand there or most agree in none of the three.
+    """
+    edges = np.array([(line.left, line.right) for line in place.lines], np.float64)
+    everywhere = np.ones(len(edges), bool)
+    if len(edges) < FEW:
+        return everywhere
+    marks = np.stack([edges[:, 0], edges.mean(axis=1), edges[:, 1]], axis=1)
+    off = np.abs(marks - np.median(marks, axis=0))
+    agree = off <= max(ALIGNED * place.digit, 1.0)
+    best = agree[:, int(agree.sum(axis=0).argmax())]
+    return best if best.mean() >= MOST else everywhere
 
 
 def _line(

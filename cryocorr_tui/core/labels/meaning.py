@@ -7,16 +7,26 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from cryocorr_tui.core.labels.reading import Glyph
+import numpy as np
 
-__all__ = ["Meaning", "counting", "meanings"]
+from cryocorr_tui.core.labels.lines import Line, Place, aligned
+from cryocorr_tui.core.labels.reading import Glyph, read_place
 
+__all__ = ["Meaning", "counting", "meanings", "read_lines"]
+
+FEW = 3  # squares, below which one says nothing about the other
+NUMBERED = 0.3  # of the squares must have a number at a place for it to be their class's
 MOST_RESIDUE = 0.2  # share of a digit that may be left unexplained
 POINT_RESIDUE = 0.3  # the same for points, of which little is left to correlate
 LEAST_RIVALRY = 1.25  # of a perfect glyph, and the worse the fit, the clearer the choice must be:
 MORE_RIVALRY = 2.5  # so much more per unit of residue
 MOST_DOUBT = 2.0  # for a letter that stands among digits
+BROADEST = 1.0  # width of a digit in its height; two that touch are broader
+FARTHEST = 1.25  # between the middles of neighbouring digits, in their heights: none was lost
+WIDEST = 1.3  # between a number and the word beside it, or
+WIDER = 0.4  # than usual at their place
 ALIKE = 0.7  # difflib's ratio, from which on letters are taken for a known word
 COUNTING = 0.6  # of the lone numbers must count the squares to be taken for indices
 
@@ -58,13 +68,26 @@ class Meaning:
         return max((len(part) for part in re.findall(r"\.(\d+)", self.text)), default=0)
 
 
+def read_lines(place: Place, squares: int) -> list[tuple[Line, Meaning]]:
+    """Return the lines of a place on some of the squares, each with what it says."""
+    found = [Meaning()] * len(place.lines)
+    # Few are captions or titles: they may well hold a number, but not one of their class.
+    if squares < FEW or len(place.lines) >= NUMBERED * squares:
+        found = [
+            meaning if whole else Meaning()
+            for meaning, whole in zip(meanings(read_place(place)), aligned(place), strict=True)
+        ]
+    return list(zip(place.lines, found, strict=True))
+
+
 def meanings(lines: Sequence[tuple[Glyph, ...]]) -> list[Meaning]:
     """Return what the lines of one place say.
 
     A resolution without decimals, or with another number of them than most at its place, is left
     out: a point that was overlooked would make it ten times as large.
     """
-    found = [_meaning(line) for line in lines]
+    widest = _widest_space(lines)
+    found = [_meaning(line, widest) for line in lines]
     usual = Counter(each.decimals for each in found if each.resolution is not None)
     return [
         Meaning()
@@ -97,8 +120,25 @@ def counting(numbers: Sequence[int | None], right: Sequence[int | None]) -> list
     return [number if own else None for number, own in zip(numbers, counts, strict=True)]
 
 
-def _meaning(line: tuple[Glyph, ...]) -> Meaning:
-    tokens = _tokens(line)
+def _widest_space(lines: Sequence[tuple[Glyph, ...]]) -> float:
+    """Return how wide a space beside a number may be, in heights of a digit."""
+    spaces = [
+        second.left - first.right
+        for line in lines
+        for first, second in pairwise(line)
+        if _is_digit(first) != _is_digit(second)
+    ]
+    return min(WIDEST, float(np.median(spaces)) + WIDER) if spaces else WIDEST
+
+
+def _is_digit(glyph: Glyph) -> bool:
+    return glyph.character == glyph.digit
+
+
+def _meaning(line: tuple[Glyph, ...], widest: float) -> Meaning:
+    tokens = _tokens(line, widest)
+    if len(tokens) == 3 and tokens[1] == ":" and _COUNT.fullmatch(tokens[0]):
+        return Meaning(text=f"{tokens[0]}: {tokens[2]}", lone=int(tokens[0].replace(",", "")))
     if len(tokens) == 1 and _COUNT.fullmatch(tokens[0]):
         return Meaning(text=tokens[0], lone=int(tokens[0].replace(",", "")))
     particles = resolution = index = None
@@ -118,7 +158,7 @@ def _meaning(line: tuple[Glyph, ...]) -> Meaning:
     return Meaning(" ".join(words), particles, resolution, index)
 
 
-def _tokens(line: tuple[Glyph, ...]) -> list[str]:
+def _tokens(line: tuple[Glyph, ...], widest: float) -> list[str]:
     """Return numbers and known words in turn; none where a glyph is not sure or a word unknown."""
     tokens: list[str] = []
     at = 0
@@ -126,10 +166,11 @@ def _tokens(line: tuple[Glyph, ...]) -> list[str]:
         glyphs = line[at : at + len(token)]
         at += len(token)
         if _DECIMAL.fullmatch(token) or _COUNT.fullmatch(token):
-            if not all(_is_sure(glyph) for glyph in glyphs):
+            beside = line[max(at - len(token) - 1, 0) : at + 1]
+            if not all(_is_sure(glyph) for glyph in glyphs) or _has_hole(beside, widest):
                 return []
             tokens.append(token)
-        elif token in _ANGSTROM or token == "%":
+        elif token in _ANGSTROM or token in ("%", ":"):
             tokens.append(token)
         else:
             word = _word(token.lower())
@@ -154,7 +195,20 @@ def _word(letters: str) -> str:
 def _is_sure(glyph: Glyph) -> bool:
     enough = LEAST_RIVALRY + MORE_RIVALRY * glyph.residue
     most = MOST_RESIDUE if glyph.digit.isdigit() else POINT_RESIDUE
-    return glyph.residue <= most and glyph.rivalry >= enough
+    slim = glyph.right - glyph.left <= BROADEST
+    return slim and glyph.residue <= most and glyph.rivalry >= enough
+
+
+def _has_hole(line: Sequence[Glyph], widest: float) -> bool:
+    """Say whether a digit may have been lost between the glyphs of a number and its neighbours."""
+    for first, second in pairwise(line):
+        if _is_digit(first) and _is_digit(second):
+            apart = (second.left + second.right - first.left - first.right) / 2
+            if apart > FARTHEST:
+                return True
+        elif second.left - first.right > widest:
+            return True
+    return False
 
 
 def _spelt(line: tuple[Glyph, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ SLIPS = (-1, 0, 1)  # rows by which a base line may be measured wrongly
 LEAST_DIGIT = 6.0  # pixels; in smaller print 6 and 8 are one
 SAMPLE = 8  # lines of a place that tell its font
 THINNEST, THICKEST = 0.08, 1.4  # widths of a glyph in heights of a digit
+LEAST_FIT = 0.8  # mean correlation of the lines of a place with one font; print has more
 VALLEY = 0.92  # of the ink on both sides: where touching glyphs may be cut
 COST = 0.02  # of a glyph, in heights of a digit: two halves must fit clearly better than the whole
 
@@ -39,6 +41,8 @@ class Glyph:
         What the next digit leaves unexplained in terms of `residue`: the larger, the surer.
     doubt : float
         `residue` in terms of what `character` leaves unexplained; 1 where they are the same.
+    left, right : float
+        Where its ink begins and ends along the line, in heights of a digit.
     """
 
     character: str
@@ -46,6 +50,8 @@ class Glyph:
     residue: float
     rivalry: float
     doubt: float
+    left: float
+    right: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,20 +60,25 @@ class _Pieces:
 
     Attributes
     ----------
-    cuts : (c,) int
+    cuts : list of int
         Columns where glyphs may begin or end.
-    inked : (c − 1,) bool
+    inked : list of bool
         Whether there is ink between a cut and the next.
-    ends : (n, 2) int
+    ends : list of (int, int)
         First and last cut of each piece.
     pictures : (n, pixels) float32
         Each as a glyph's picture.
     """
 
-    cuts: NDArray[np.intp]
-    inked: NDArray[np.bool_]
-    ends: NDArray[np.intp]
+    cuts: list[int]
+    inked: list[bool]
+    ends: list[tuple[int, int]]
     pictures: FloatArray
+
+    @property
+    def spans(self) -> NDArray[np.intp]:
+        """First and past-the-last column of each piece, (n, 2)."""
+        return np.asarray(np.array(self.cuts)[np.array(self.ends)], np.intp)
 
 
 def read_place(place: Place) -> list[tuple[Glyph, ...]]:
@@ -86,6 +97,8 @@ def read_place(place: Place) -> list[tuple[Glyph, ...]]:
     ]
     bank = glyph_bank(place.digit)
     fits = _fits(lines[:SAMPLE], bank, place.digit)
+    if fits.max() < LEAST_FIT:
+        return [() for _ in lines]
     slip, font = np.unravel_index(int(fits.argmax()), fits.shape)
     return _decode(lines, bank.of_font(int(font)), SLIPS[slip], place.digit)
 
@@ -93,33 +106,33 @@ def read_place(place: Place) -> list[tuple[Glyph, ...]]:
 def _pieces(line: Line, foot: float, digit: float) -> _Pieces:
     cuts, inked = _cuts(line, digit)
     ends = []
-    for first in np.flatnonzero(inked):
+    for first, has_ink in enumerate(inked):
+        if not has_ink:
+            continue
         for last in range(first + 1, len(cuts)):
             width = cuts[last] - cuts[first]
-            if last > first + 1 and width > THICKEST * digit:
-                break
-            if not inked[last - 1]:
+            if not inked[last - 1] or (last > first + 1 and width > THICKEST * digit):
                 break
             if last == first + 1 or width >= THINNEST * digit:
                 ends.append((first, last))
     base = foot - (line.top - line.above)
     pictures = [_picture(line.ink[:, cuts[a] : cuts[b]], base, digit) for a, b in ends]
-    return _Pieces(cuts, inked, np.array(ends), np.stack(pictures))
+    return _Pieces(cuts, inked, ends, np.stack(pictures))
 
 
-def _cuts(line: Line, digit: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _cuts(line: Line, digit: float) -> tuple[list[int], list[bool]]:
     """Return the columns where glyphs may begin or end, and which stretches between hold ink."""
     columns = line.ink[line.above : line.above + line.bottom - line.top].sum(axis=0)
     cuts: list[int] = []
     inked: list[bool] = []
-    for left, right in line.atoms:
+    for left, right in line.atoms.tolist():
         if cuts:
             inked.append(False)
         inside = _valleys(columns[left:right]) + left if right - left > 0.5 * digit else ()
-        stretch = [int(left), *(int(x) for x in inside), int(right)]
+        stretch = [left, *(int(x) for x in inside), right]
         cuts += stretch
         inked += [True] * (len(stretch) - 1)
-    return np.array(cuts), np.array(inked)
+    return cuts, inked
 
 
 def _valleys(ink: FloatArray) -> NDArray[np.intp]:
@@ -163,11 +176,11 @@ def _fits(lines: Sequence[_Pieces], bank: GlyphBank, digit: float) -> FloatArray
             [
                 np.mean(
                     [
-                        _best_path(*each, digit)[0]
-                        for each in zip(lines, np.split(of, ends), strict=True)
+                        _best_path(line, part.tolist(), digit)[0]
+                        for line, part in zip(lines, np.split(of_font, ends), strict=True)
                     ]
                 )
-                for of in best.T
+                for of_font in best.T
             ]
         )
     return np.array(fits, np.float32)
@@ -176,64 +189,63 @@ def _fits(lines: Sequence[_Pieces], bank: GlyphBank, digit: float) -> FloatArray
 def _decode(
     lines: Sequence[_Pieces], bank: GlyphBank, slip: int, digit: float
 ) -> list[tuple[Glyph, ...]]:
-    scores = _shifted(np.concatenate([line.pictures for line in lines]), slip) @ bank.vectors.T
-    best = scores.argmax(axis=1)
-    left = np.maximum(1 - np.maximum(scores, 0) ** 2, 1e-3)
     numeric = np.flatnonzero(np.char.isdigit(bank.characters) | (bank.characters == "."))
-    order = np.argsort(left[:, numeric], axis=1)[:, :2]
-    every = np.arange(len(scores))
-    residue, rival = left[every, numeric[order[:, 0]]], left[every, numeric[order[:, 1]]]
-    glyphs = [
-        Glyph(str(c), str(d), float(r), float(v / r), float(r / s))
-        for c, d, r, v, s in zip(
-            bank.characters[best],
-            bank.characters[numeric[order[:, 0]]],
-            residue,
-            rival,
-            left[every, best],
-            strict=True,
-        )
-    ]
-    read, start = [], 0
+    read = []
     for line in lines:
-        stop = start + len(line.pictures)
-        path = _best_path(line, scores[start:stop].max(axis=1), digit)[1]
-        read.append(tuple(glyphs[start + piece] for piece in path))
-        start = stop
+        scores = _shifted(line.pictures, slip) @ bank.vectors.T
+        path = _best_path(line, scores.max(axis=1).tolist(), digit)[1]
+        glyphs = []
+        for piece, (left, right) in zip(path, line.spans[path] / digit, strict=True):
+            unexplained = np.maximum(1 - np.maximum(scores[piece], 0) ** 2, 1e-3)
+            first, second = numeric[np.argsort(unexplained[numeric])[:2]]
+            best = int(unexplained.argmin())
+            residue = float(unexplained[first])
+            glyphs.append(
+                Glyph(
+                    str(bank.characters[best]),
+                    str(bank.characters[first]),
+                    residue,
+                    rivalry=float(unexplained[second]) / residue,
+                    doubt=residue / float(unexplained[best]),
+                    left=float(left),
+                    right=float(right),
+                )
+            )
+        read.append(tuple(glyphs))
     return read
 
 
-def _best_path(
-    pieces: _Pieces, scores: NDArray[np.floating], digit: float
-) -> tuple[float, list[int]]:
+def _best_path(pieces: _Pieces, scores: list[float], digit: float) -> tuple[float, list[int]]:
     """Divide a line into the glyphs that explain it best.
 
     Returns
     -------
     mean score by width, pieces from left to right
     """
-    value = np.full(len(pieces.cuts), -np.inf)
-    value[0] = 0.0
-    via = np.full(len(value), -1)  # −1: nothing is printed before this cut
-    into: dict[int, list[int]] = {}
+    # Lists rather than arrays: the steps are few and small, and there are many lines.
+    cuts, count = pieces.cuts, len(pieces.cuts)
+    value = [0.0] + [-math.inf] * (count - 1)
+    via = [-1] * count  # −1: nothing is printed before this cut
+    into: list[list[int]] = [[] for _ in cuts]
     for piece, (_, last) in enumerate(pieces.ends):
-        into.setdefault(int(last), []).append(piece)
-    for cut in range(1, len(value)):
+        into[last].append(piece)
+    for cut in range(1, count):
         if not pieces.inked[cut - 1]:
             value[cut] = value[cut - 1]
-        for piece in into.get(cut, ()):
-            first = pieces.ends[piece, 0]
-            width = pieces.cuts[cut] - pieces.cuts[first]
-            reached = value[first] + float(scores[piece]) * width - COST * digit
+        for piece in into[cut]:
+            first = pieces.ends[piece][0]
+            reached = value[first] + scores[piece] * (cuts[cut] - cuts[first]) - COST * digit
             if reached > value[cut]:
                 value[cut], via[cut] = reached, piece
     chosen: list[int] = []
-    cut = len(value) - 1
+    cut = count - 1
     while cut > 0:
         if via[cut] >= 0:
-            chosen.append(int(via[cut]))
-            cut = int(pieces.ends[via[cut], 0])
+            chosen.append(via[cut])
+            cut = pieces.ends[via[cut]][0]
         else:
             cut -= 1
-    inked = float(np.diff(pieces.cuts)[pieces.inked].sum())
-    return float(value[-1]) / inked, chosen[::-1]
+    inked = sum(
+        right - left for left, right, ink in zip(cuts, cuts[1:], pieces.inked, strict=False) if ink
+    )
+    return value[-1] / inked, chosen[::-1]

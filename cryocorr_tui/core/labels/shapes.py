@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +14,16 @@ __all__ = ["find_bars", "find_plate", "has_frame"]
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Box = Sequence[int]  # left, top, width, height
 
 LEAST_LENGTH = 0.1  # of the side of the square; at least 13 pixels
 LONGEST = 0.9  # of the side; longer is a border line
+BESIDE = 0.2  # of the side, at least, from the middle to a bar: there is the particle
 LEAST_RATIO = 4.0  # length of a bar in terms of its thickness
 CONSTANT = 10.0  # grey levels that a bar may vary by
 STEP = 50.0  # grey levels between a bar and what lies beside it
 ALONG = 0.75  # of a bar, at least, this is so: its caption may come near
+LEVEL = 2  # pixels by which the ends of letters of one line may differ
 CAPTION = 0.16  # of the side: how far from its bar a caption is looked for
 FLAT = 3.0  # grey levels that half of a plate varies by between the letters
 APART = 15.0  # grey levels between a plate and the picture around it
@@ -42,6 +47,8 @@ def find_bars(grey: Bytes, strokes: FloatArray) -> Mask:
     -------
     (h, w) bool
     """
+    if not (strokes > 0.5).any():
+        return np.zeros(grey.shape, bool)
     upright = _level_bars(np.ascontiguousarray(grey.T), np.ascontiguousarray(strokes.T)).T
     return _level_bars(grey, strokes) | upright
 
@@ -58,6 +65,7 @@ def _level_bars(grey: Bytes, strokes: FloatArray) -> Mask:
     if not lines.any():
         return found
     _, _, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
+    _, strokes_of, boxes, _ = cv2.connectedComponentsWithStats(bright, connectivity=8)
     for x, y, wide, high, area in stats[1:]:
         inside = grey[y : y + high, x : x + wide]
         if (
@@ -65,11 +73,34 @@ def _level_bars(grey: Bytes, strokes: FloatArray) -> Mask:
             and wide >= LEAST_RATIO * high
             and area >= FULL * wide * high
             and inside.std() <= CONSTANT
+            and abs(y + high / 2 - grey.shape[0] / 2) >= BESIDE * grey.shape[0]
+            and _is_whole((x, y, wide, high), boxes[strokes_of[y, x + wide // 2]])
+            and not _is_letter((x, y, wide, high), boxes[1:])
             and _stands_out(grey, x, y, wide, high, float(np.median(inside)))
         ):
             found[max(y - 1, 0) : y + high + 1, max(x - 1, 0) : x + wide + 1] = True
             found |= _caption(strokes, bright, x, y, wide, high)
     return found
+
+
+def _is_letter(bar: Box, strokes: NDArray[np.integer]) -> bool:
+    """Say whether another stroke begins and ends where a bar does, beside it: they are 1 and l."""
+    ends = np.abs(strokes[:, 0] - bar[0]) <= LEVEL
+    ends &= np.abs(strokes[:, 0] + strokes[:, 2] - (bar[0] + bar[2])) <= LEVEL
+    below, above = strokes[:, 1] - (bar[1] + bar[3]), bar[1] - (strokes[:, 1] + strokes[:, 3])
+    gap = np.maximum(below, above)  # negative for the stroke that the bar itself is
+    return bool((ends & (gap >= 0) & (gap <= bar[2])).any())
+
+
+def _is_whole(bar: Box, stroke: Box) -> bool:
+    """Say whether a bar is all of its stroke but for the marks at its ends."""
+    marks = max(4, 3 * bar[3])
+    return bool(
+        stroke[0] >= bar[0] - marks
+        and stroke[1] >= bar[1] - marks
+        and stroke[2] <= bar[2] + 2 * marks
+        and stroke[3] <= bar[3] + 2 * marks
+    )
 
 
 def _stands_out(grey: Bytes, x: int, y: int, wide: int, high: int, level: float) -> bool:

@@ -28,6 +28,10 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _JPEG_SIZES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _JPEG_SCAN = 0xDA
+_JPEG_END = b"\xff\xd9"
+_JPEG_SEGMENTS = {*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE}  # those that say their length
+# Within a scan, a byte of 0xff is followed by 0 or the number of a restart.
+_JPEG_AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _PGM = re.compile(rb"P([2356])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
 
@@ -152,24 +156,31 @@ def _inspect_png(data: bytes) -> tuple[int, int, bytes]:
 
 
 def _inspect_jpeg(data: bytes) -> tuple[int, int, bytes]:
+    """Return height and width, all markers up to the end of the picture proven to hang together.
+
+    libjpeg makes grey of what it cannot decode and only tells the terminal.
+    """
     size, at = None, 2
     while True:
         while data[at : at + 2] == b"\xff\xff":  # padding
             at += 1
         segment = data[at : at + 9]
-        if len(segment) < 9:
-            raise _IncompleteError("truncated")
-        if segment[0] != 0xFF:
-            raise _IncompleteError("a marker is missing")
-        if segment[1] in _JPEG_SIZES:
-            size = struct.unpack_from(">HH", segment, 5)
-        if segment[1] == _JPEG_SCAN:
+        if segment[:2] == _JPEG_END:
             break
+        if len(segment) < 4:
+            raise _IncompleteError("truncated")
+        if segment[0] != 0xFF or segment[1] not in _JPEG_SEGMENTS:
+            raise _IncompleteError("a marker is missing")
+        if segment[1] in _JPEG_SIZES and len(segment) == 9:
+            size = struct.unpack_from(">HH", segment, 5)
         at += 2 + int.from_bytes(segment[2:4])
+        if segment[1] == _JPEG_SCAN:
+            following = _JPEG_AFTER_SCAN.search(data, at)
+            if following is None:
+                raise _IncompleteError("truncated")
+            at = following.start()
     if size is None:
         raise _IncompleteError("its size is missing")
-    if data.find(b"\xff\xd9", at) < 0:  # within a scan, a byte of 0xff is followed by 0 or a marker
-        raise _IncompleteError("truncated")
     return *size, data
 
 

@@ -1,6 +1,6 @@
 """Hunt one particle view in a picture, with or without a grid."""
 
-from cryocorr_tui.core.reference.hunting import SCALES, Hit, Hunt, hunt
+from cryocorr_tui.core.reference.hunting import SCALES, Hunt, hunt
 from cryocorr_tui.core.reference.reading import (
     Reference,
     ReferenceSpec,
@@ -10,7 +10,6 @@ from cryocorr_tui.core.reference.reading import (
 
 __all__ = [
     "SCALES",
-    "Hit",
     "Hunt",
     "Reference",
     "ReferenceSpec",

@@ -2,9 +2,11 @@
 
 Three passes, from everywhere to exactly there. The *proposal* correlates a small copy of the
 picture with the reference in all rotations, mirror states and scales, by batches of FFTs, and keeps
-the places where the best of them peaks. The *search* finds the few best poses at each place. The
-*refinement* maximises the correlation over rotation, shift and scale. Every correlation is a
-Pearson coefficient inside the disc of the reference, −1…1, and keeps the sign of the contrast.
+the places where the best of them peaks. The *search* finds the few best poses at each place and
+scores them, 40 pixels across the box, where particles still differ and noise is low. The
+*refinement* maximises the correlation of the hits over rotation, shift and scale at full
+resolution. Every correlation is a Pearson coefficient inside the disc of the reference, −1…1, and
+keeps the sign of the contrast.
 
 How much is enough? A picture full of particles holds many places that look a little like the
 reference, so decoys of it (see `views`) are hunted beside it. What they reach in this very picture
@@ -24,53 +26,30 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.backend import Backend, compiled_code
 from cryocorr_tui.core.errors import InputError, SettingsError
-from cryocorr_tui.core.model import Detection, Montage, Square
+from cryocorr_tui.core.model import Detection, Hit, Montage, Settings, Square
 from cryocorr_tui.core.reference.placement import Placement, Pyramid
 from cryocorr_tui.core.reference.proposal import LEAST_CORRELATION, find_places
 from cryocorr_tui.core.reference.reading import Reference, grey_without_overlays
-from cryocorr_tui.core.reference.views import Poses, View, decoys_of, search_poses, view_of
+from cryocorr_tui.core.reference.views import (
+    Poses,
+    View,
+    decoys_of,
+    detailed_view_of,
+    search_poses,
+    view_of,
+)
 
-__all__ = ["SCALES", "Hit", "Hunt", "hunt"]
+__all__ = ["SCALES", "Hunt", "hunt"]
 
-SCALES = (0.7, 1.4)
-DECOYS = 12
+SCALES = Settings.reference_scales
+DECOYS = 24
 MOST_DECOY_PLACES = 400
 FALSE_ALARM = 0.01  # chance that a decoy somewhere in a picture exceeds the threshold
 
-_LIKELY_PLACES = 5  # refined for each decoy
-_WON = 0.1  # correlation that the refinement may still win
-_SCALE_SLIP = 1.05  # how far the refinement may leave the range of scales
+_LIKELY_PLACES = 5  # scored for each decoy
+_WON = 0.1  # correlation that a score may still win over the search on its lattice of poses
+_SCALE_SLIP = 1.05  # how far a placement may leave the range of scales
 _LARGEST_OVERLAP = 0.3  # of the smaller disc, before two hits are one
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A place where the reference was found.
-
-    Attributes
-    ----------
-    square : Square
-        The box of the reference at the hit's scale, upright, in pixels of the picture; moved
-        inside where it would leave the picture a little. Its confidence is the score.
-    score : float
-        Correlation coefficient of reference and picture inside the disc, −1…1.
-    rotation, mirrored
-        Bring the *reference* onto the hit, as `model.Pose` does: mirror it left-right if
-        `mirrored`, then rotate it by `rotation` degrees, in [0, 360), counter-clockwise on screen.
-    scale : float
-        Pixels of the picture per pixel of the reference.
-    y, x : float
-        Where the centre of the reference, its pixel ``box // 2``, falls in the picture; whole
-        numbers are the centres of pixels.
-    """
-
-    square: Square
-    score: float
-    rotation: float
-    mirrored: bool
-    scale: float
-    y: float
-    x: float
 
 
 @dataclass(frozen=True)
@@ -81,23 +60,39 @@ class Hunt:
     ----------
     source : str
         The picture.
-    hits : tuple of Hit
-        The best first.
+    squares : tuple of Square
+        In reading order, each with its hit. A square is the box of the reference at the hit's
+        scale, upright, moved inside where it would leave the picture a little.
     threshold : float
         The least score of a hit, −1…1.
+    highest : float
+        The highest score anywhere in the picture, −1…1; 0 where nothing resembles the reference.
     explanation : str
         Where the threshold comes from, one sentence.
     """
 
     source: str
-    hits: tuple[Hit, ...]
+    squares: tuple[Square, ...]
     threshold: float
+    highest: float
     explanation: str
 
+    @property
+    def hits(self) -> tuple[Hit, ...]:
+        """The hits, the best first."""
+        hits = [square.hit for square in self.squares if square.hit is not None]
+        return tuple(sorted(hits, key=lambda hit: -hit.score))
+
     def detection(self) -> Detection:
-        """Return the squares of the hits in reading order."""
-        squares = _in_reading_order([hit.square for hit in self.hits])
-        return Detection(self.source, tuple(squares), (self.explanation,))
+        """Return the squares with what the user should know of them."""
+        notes = [self.explanation]
+        sides = [square.width for square in self.squares if not square.cut]
+        if sides and max(sides) - min(sides) > 1:
+            notes.append(
+                f"Hits of {min(sides):.0f} to {max(sides):.0f} px are cut upright and resampled "
+                "to one box."
+            )
+        return Detection(self.source, self.squares, tuple(notes))
 
 
 def hunt(
@@ -138,19 +133,44 @@ def hunt(
         Scales or a threshold out of range.
     """
     _validate(scales, threshold)
-    backend = backend or Backend("cpu")
     pyramid = Pyramid(grey_without_overlays(montage))
     _require_room(montage, pyramid, reference, scales)
-    with compiled_code():
-        found, threshold, explanation = _search(
-            pyramid, reference, scales=scales, mirror=mirror, threshold=threshold, backend=backend
+    backend = backend or Backend("cpu")
+    with compiled_code(), backend.current():
+        result = _search(
+            pyramid,
+            reference,
+            scales=scales,
+            mirror=mirror,
+            threshold=threshold,
+            backend=backend,
         )
     hits = [
-        _hit(placement, score, reference, pyramid.shape)
-        for placement, score in found
+        _hit(placement, score)
+        for placement, score in result.found
         if scales[0] / _SCALE_SLIP <= placement.scale <= scales[1] * _SCALE_SLIP
     ]
-    return Hunt(montage.source, _without_overlap(hits, reference), threshold, explanation)
+    squares = [
+        _square(hit, reference.box, pyramid.shape)
+        for hit in _without_overlap(hits, reference.diameter)
+    ]
+    return Hunt(
+        montage.source,
+        tuple(_in_reading_order(squares)),
+        result.threshold,
+        result.highest,
+        result.explanation,
+    )
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Placements and scores from the threshold on; the rest as in `Hunt`."""
+
+    found: tuple[tuple[Placement, float], ...]
+    threshold: float
+    highest: float
+    explanation: str
 
 
 def _search(
@@ -161,12 +181,12 @@ def _search(
     mirror: bool,
     threshold: float | None,
     backend: Backend,
-) -> tuple[list[tuple[Placement, float]], float, str]:
-    """Return placements and scores from the threshold on, the threshold and its explanation."""
+) -> _Result:
     places = find_places(pyramid, reference, scales=scales, mirror=mirror, backend=backend)
     if not len(places.centres):
-        return [], threshold or LEAST_CORRELATION, "Nothing here resembles the reference."
-    view = view_of(reference, scales[0])
+        nothing = "Nothing here resembles the reference."
+        return _Result((), threshold or LEAST_CORRELATION, 0.0, nothing)
+    view = view_of(reference)
     search = partial(search_poses, pyramid, mirror=mirror, backend=backend)
     chase = _Chase(pyramid, [view], search(places, [view]))
     if threshold is not None:
@@ -176,7 +196,12 @@ def _search(
         step = math.ceil(len(places.centres) / MOST_DECOY_PLACES)
         of_decoys = _Chase(pyramid, decoys, search(places.every(step), decoys))
         threshold, explanation = _threshold(chase, of_decoys, step)
-    return list(chase.found(threshold).values()), threshold, explanation
+    detailed = detailed_view_of(reference, scales[0])
+    found = tuple(
+        (detailed.aligned(pyramid, [placement])[0], score)
+        for placement, score in chase.found(threshold).values()
+    )
+    return _Result(found, threshold, chase.highest(chase.places)[0], explanation)
 
 
 def _validate(scales: tuple[float, float], threshold: float | None) -> None:
@@ -202,14 +227,14 @@ def _require_room(
 
 
 class _Chase:
-    """The refined placements of some views, each computed when it is first asked for."""
+    """The scores of some views at some places, each computed when it is first asked for."""
 
     def __init__(self, pyramid: Pyramid, views: Sequence[View], poses: Poses) -> None:
         self._pyramid = pyramid
         self._views = views
         self._best = poses.best
         self._poses = poses
-        self._refined: dict[tuple[int, int], tuple[Placement, float]] = {}
+        self._scored: dict[tuple[int, int], tuple[Placement, float]] = {}
 
     @property
     def places(self) -> NDArray[np.intp]:
@@ -219,8 +244,8 @@ class _Chase:
     def found(self, threshold: float) -> dict[int, tuple[Placement, float]]:
         """Return, by place, placement and score of the first view where it reaches `threshold`."""
         promising = np.flatnonzero(self._best[0] >= threshold - _WON).tolist()
-        refined = {place: self._at(0, place) for place in promising}
-        return {place: item for place, item in refined.items() if item[1] >= threshold}
+        scored = {place: self._at(0, place) for place in promising}
+        return {place: item for place, item in scored.items() if item[1] >= threshold}
 
     def highest(self, places: NDArray[np.intp]) -> list[float]:
         """Return the highest score that each view reaches at any of some places."""
@@ -231,31 +256,33 @@ class _Chase:
         return highest
 
     def _at(self, view: int, place: int) -> tuple[Placement, float]:
-        if (view, place) not in self._refined:
+        if (view, place) not in self._scored:
             starts = self._poses.placements(view, place)
-            self._refined[view, place] = self._views[view].refined(self._pyramid, starts)
-        return self._refined[view, place]
+            self._scored[view, place] = self._views[view].aligned(self._pyramid, starts)
+        return self._scored[view, place]
 
 
 def _threshold(own: _Chase, decoys: _Chase, step: int) -> tuple[float, str]:
     """Return the threshold from decoys that looked at every `step`-th place, and its explanation.
 
-    Where the reference itself is a hit by the decoys of all places, decoys, which share its orders
-    and perhaps its very noise, say little about wrong views: those places are left out and the
-    threshold is taken again, once (a step-down test as of Westfall & Young 1993, Resampling-Based
-    Multiple Testing, stopped early).
+    Where the reference itself is a hit, decoys, which share its orders and perhaps its very noise,
+    say little about wrong views: those places are left out and the threshold is taken again, until
+    no further hit appears (a step-down test as of Westfall & Young 1993, Resampling-Based Multiple
+    Testing).
     """
-    places = decoys.places
-    highest = decoys.highest(places)
-    threshold = _exceeded_by_chance(highest, step)
-    others = np.setdiff1d(places * step, list(own.found(threshold))) // step
-    if len(others):
-        highest = decoys.highest(others)
+    left = decoys.places
+    while True:
+        highest = decoys.highest(left)
         threshold = _exceeded_by_chance(highest, step)
+        others = np.setdiff1d(left * step, list(own.found(threshold))) // step
+        if len(others) in (0, len(left)):
+            break
+        left = others
     return threshold, (
-        f"Hits correlate by {threshold:.2f} or more: scrambled copies of the reference reach "
-        f"{min(highest):.2f} to {max(highest):.2f} here, and would reach {threshold:.2f} in "
-        f"{FALSE_ALARM:.0%} of such pictures."
+        f"Hits correlate with the reference by {threshold:.2f} or more: {len(highest)} scrambled "
+        "copies of it (of its size, brightness and fineness, but another particle) reach "
+        f"{min(highest):.2f} to {max(highest):.2f} elsewhere in this picture, and in one of "
+        f"{round(1 / FALSE_ALARM)} such pictures one would reach {threshold:.2f}."
     )
 
 
@@ -272,13 +299,8 @@ def _exceeded_by_chance(highest: Sequence[float], step: int) -> float:
     return math.tanh(location + spread * (rare + math.log(step)))
 
 
-def _hit(placement: Placement, score: float, reference: Reference, shape: tuple[int, int]) -> Hit:
-    side = reference.box * placement.scale
-    # From the middle of the centre pixel to the edge of the first one.
-    corner = placement.centre + 0.5 - (reference.box // 2 + 0.5) * placement.scale
-    x, y = np.clip(corner, 0, np.maximum(np.array(shape[::-1]) - side, 0)).tolist()
+def _hit(placement: Placement, score: float) -> Hit:
     return Hit(
-        square=Square(x, y, side, side, min(max(score, 0.0), 1.0), cut=side > min(shape) + 0.5),
         score=score,
         rotation=placement.rotation,
         mirrored=placement.mirrored,
@@ -288,13 +310,22 @@ def _hit(placement: Placement, score: float, reference: Reference, shape: tuple[
     )
 
 
-def _without_overlap(hits: Iterable[Hit], reference: Reference) -> tuple[Hit, ...]:
+def _square(hit: Hit, box: int, shape: tuple[int, int]) -> Square:
+    side = box * hit.scale
+    # From the middle of the centre pixel to the edge of the first one.
+    corner = np.array([hit.x, hit.y]) + 0.5 - (box // 2 + 0.5) * hit.scale
+    x, y = np.clip(corner, 0, np.maximum(np.array(shape[::-1]) - side, 0)).tolist()
+    cut = side > min(shape) + 0.5
+    return Square(x, y, side, side, min(max(hit.score, 0.0), 1.0), cut=cut, hit=hit)
+
+
+def _without_overlap(hits: Iterable[Hit], diameter: float) -> list[Hit]:
     """Return the best hits first, none of which overlaps a better one."""
     kept: list[Hit] = []
     for hit in sorted(hits, key=lambda hit: -hit.score):
-        if all(_overlap(hit, other, reference.diameter) <= _LARGEST_OVERLAP for other in kept):
+        if all(_overlap(hit, other, diameter) <= _LARGEST_OVERLAP for other in kept):
             kept.append(hit)
-    return tuple(kept)
+    return kept
 
 
 def _overlap(first: Hit, second: Hit, diameter: float) -> float:

@@ -8,11 +8,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 from scipy import fft
 
-from cryocorr_tui.core.backend import Backend, usable_cpus
+from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.fourier import irfft2, rfft2
 from cryocorr_tui.core.model import FloatArray, Pose
 from cryocorr_tui.core.preprocessing import disc_mask
 from cryocorr_tui.core.reference.placement import Placement, Pyramid
@@ -21,6 +22,10 @@ from cryocorr_tui.core.reference.reading import Reference
 __all__ = ["LEAST_CORRELATION", "Places", "find_places", "strongest"]
 
 LEAST_CORRELATION = 0.25  # of a place worth a closer look
+
+_MOST_PLACES = (
+    10_000  # noise has a peak on every few pixels; a closer look at all would take minutes
+)
 
 _DISC = 18.0  # pixels: diameter of the view's disc in the small copy of the picture
 _LARGEST_SLIP = 0.7  # pixels at the rim between two scales
@@ -69,7 +74,8 @@ def find_places(
     Returns
     -------
     Places
-        No two are nearer than discs of the smallest scale that touch.
+        No two are nearer than discs of the smallest scale that touch; where there are very many,
+        the highest peaks.
     """
     reduction = max(1.0, reference.diameter / _DISC)
     height, width = pyramid.shape
@@ -98,7 +104,7 @@ def find_places(
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     peaks = (best >= cv2.dilate(best, disc)) & (best >= LEAST_CORRELATION)
     y, x = np.nonzero(peaks)
-    order = np.argsort(-best[y, x], kind="stable")
+    order = np.argsort(-best[y, x], kind="stable")[:_MOST_PLACES]
     y, x = y[order], x[order]
     return Places(
         centres=(np.column_stack([x, y]) + 0.5) * [width / columns, height / rows] - 0.5,
@@ -138,10 +144,10 @@ def strongest(tiles: Any, views: Any, disc: Any, *, bytes_at_once: int = _CPU_BY
     valid = slice(0, block - disc.shape[-1] + 1)
     # In double precision, since square and mean nearly cancel where contrast is low.
     pixels = xp.sum(xp.astype(disc, xp.float64))
-    window = xp.conj(_rfft2(xp.astype(disc, xp.float64), block))
-    spectra = _rfft2(tiles, block)
-    total = _irfft2(spectra * window, block)[:, valid, valid]
-    energy = _irfft2(_rfft2(tiles**2, block) * window, block)[:, valid, valid] - total**2 / pixels
+    window = xp.conj(rfft2(xp.astype(disc, xp.float64), block))
+    spectra = rfft2(tiles, block)
+    total = irfft2(spectra * window, block)[:, valid, valid]
+    energy = irfft2(rfft2(tiles**2, block) * window, block)[:, valid, valid] - total**2 / pixels
     seen = energy > pixels * _FAINTEST**2
     gain = xp.where(seen, 1 / xp.sqrt(xp.where(seen, energy, 1.0)), 0.0)
 
@@ -150,8 +156,8 @@ def strongest(tiles: Any, views: Any, disc: Any, *, bytes_at_once: int = _CPU_BY
     together = max(1, bytes_at_once // (count * block * block * 8))
     for first in range(0, views.shape[0], together):
         last = min(first + together, views.shape[0])
-        those = xp.conj(_rfft2(views[first:last, ...], block))
-        products = _irfft2(spectra * those[None, ...], block)[..., valid, valid]
+        those = xp.conj(rfft2(views[first:last, ...], block))
+        products = irfft2(spectra * those[None, ...], block)[..., valid, valid]
         best = xp.maximum(best, xp.max(products, axis=1))
     return best * xp.astype(gain, xp.float32)
 
@@ -174,18 +180,6 @@ def _strongest_of_all(
         for first in range(0, len(tiles), together)
     ]
     return np.concatenate(parts)
-
-
-def _rfft2(images: Any, side: int) -> Any:
-    if is_numpy_array(images):
-        return fft.rfft2(images, s=(side, side), workers=usable_cpus())
-    return array_namespace(images).fft.rfftn(images, s=(side, side), axes=(-2, -1))
-
-
-def _irfft2(spectra: Any, side: int) -> Any:
-    if is_numpy_array(spectra):
-        return fft.irfft2(spectra, s=(side, side), workers=usable_cpus(), overwrite_x=True)
-    return array_namespace(spectra).fft.irfftn(spectra, s=(side, side), axes=(-2, -1))
 
 
 @dataclass(frozen=True)

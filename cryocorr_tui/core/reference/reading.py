@@ -31,6 +31,7 @@ DISC = 0.9  # diameter of the disc as a part of the box
 _COLOURED = 0.125  # part of the grey range between the channels of a pixel that is not grey
 _FEW = 0.2  # part of a picture; where more has colour, the class averages are drawn in colour
 _STROKE = 31  # pixels: side of the window that fills what was printed
+_ROWS_AT_ONCE = 512
 
 _NUMBER = r"\s*(\d+(?:\.\d*)?)\s*"
 _BOX = re.compile(rf"(.+):{_NUMBER},{_NUMBER},{_NUMBER},{_NUMBER}", re.DOTALL)
@@ -110,7 +111,7 @@ def parse_reference(text: str) -> ReferenceSpec:
     )
 
 
-def load_reference(spec: ReferenceSpec, *, bottom_up: bool = False) -> Reference:
+def load_reference(spec: ReferenceSpec, *, bottom_up: bool = False, min_box: int = 24) -> Reference:
     """Read one particle view.
 
     A box or an image that is not square gives its largest centred square.
@@ -118,8 +119,8 @@ def load_reference(spec: ReferenceSpec, *, bottom_up: bool = False) -> Reference
     Parameters
     ----------
     spec : ReferenceSpec
-    bottom_up : bool
-        The squares of a montage count from the bottom row, as in `detect_squares`.
+    bottom_up, min_box
+        How the squares of a montage are found and counted, as in `detect_squares`.
 
     Raises
     ------
@@ -134,7 +135,7 @@ def load_reference(spec: ReferenceSpec, *, bottom_up: bool = False) -> Reference
     if isinstance(source, Montage):
         picture = grey_without_overlays(source)
         if spec.index is not None:
-            squares = detect_squares(source, bottom_up=bottom_up).squares
+            squares = detect_squares(source, bottom_up=bottom_up, min_box=min_box).squares
             _require_index(spec, len(squares), "squares")
             square = squares[spec.index]
             place = (square.x, square.y, square.width, square.height)
@@ -156,23 +157,47 @@ def grey_without_overlays(montage: Montage) -> FloatArray:
     take the mean of the grey ones around them. Where much of the picture has colour it is left as
     it is. Pixels that are no numbers take the median.
     """
-    picture = montage.picture.astype(np.float32)
-    finite = np.isfinite(picture)
-    if not finite.all():
-        picture = np.where(finite, picture, np.median(picture[finite]) if finite.any() else 0)
+    picture = _without_gaps(montage.picture)
     if picture.ndim == 2:
-        return picture
-    grey: FloatArray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    coloured = np.ptp(picture, axis=2) > _COLOURED * np.ptp(picture)
+        return picture.astype(np.float32)
+    red, green, blue = np.moveaxis(picture, -1, 0)
+    lightest = np.maximum(np.maximum(red, green), blue)
+    darkest = np.minimum(np.minimum(red, green), blue)
+    coloured = lightest - darkest > _COLOURED * (float(lightest.max()) - float(darkest.min()))
     if not 0 < coloured.mean() < _FEW:
-        return grey
+        coloured[:] = False
     # Letters have soft rims, and JPEG spreads their colour.
     coloured = cv2.dilate(coloured.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    elsewhere = float(picture.mean())
+    grey = np.empty(coloured.shape, np.float32)
+    # Strip by strip: a whole picture in colour and single precision takes hundreds of megabytes.
+    for first in range(0, len(grey), _ROWS_AT_ONCE):
+        above = min(first, _STROKE)
+        strip = slice(first - above, first + _ROWS_AT_ONCE + _STROKE)
+        light = cv2.cvtColor(picture[strip].astype(np.float32), cv2.COLOR_RGB2GRAY)
+        if coloured[strip].any():
+            light = _filled(light, coloured[strip], elsewhere)
+        grey[first : first + _ROWS_AT_ONCE] = light[above : above + _ROWS_AT_ONCE]
+    return grey
+
+
+def _without_gaps(picture: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return a picture whose pixels that were no numbers have the median."""
+    if not np.issubdtype(picture.dtype, np.floating):
+        return picture
+    finite = np.isfinite(picture)
+    if finite.all():
+        return picture
+    return np.where(finite, picture, np.median(picture[finite]) if finite.any() else 0)
+
+
+def _filled(grey: FloatArray, printed: NDArray[np.bool_], elsewhere: float) -> FloatArray:
+    """Return a picture whose printed pixels have the mean of those around, or `elsewhere`."""
     window = (_STROKE, _STROKE)
-    weight = cv2.blur((~coloured).astype(np.float32), window)
-    around = cv2.blur(np.where(coloured, np.float32(0), grey), window)
-    fill = np.where(weight > 1e-3, around / np.maximum(weight, 1e-3), np.median(grey))
-    return np.where(coloured, fill, grey).astype(np.float32)
+    weight = cv2.blur((~printed).astype(np.float32), window)
+    around = cv2.blur(np.where(printed, np.float32(0), grey), window)
+    fill = np.where(weight > 1e-3, around / np.maximum(weight, 1e-3), np.float32(elsewhere))
+    return np.where(printed, fill, grey)
 
 
 def _require_index(spec: ReferenceSpec, count: int, what: str) -> None:

@@ -23,18 +23,17 @@ from cryocorr_tui.core.preprocessing import disc_mask
 from cryocorr_tui.core.reference.placement import Placement, Pyramid, Template
 from cryocorr_tui.core.reference.proposal import Places
 from cryocorr_tui.core.reference.reading import Reference
-from cryocorr_tui.core.search import CoarseSearch
+from cryocorr_tui.core.search import Candidates, CoarseSearch
 
-__all__ = ["Poses", "View", "decoys_of", "search_poses", "view_of"]
+__all__ = ["Poses", "View", "decoys_of", "detailed_view_of", "search_poses", "view_of"]
 
-_LARGEST_BOX = 96  # pixels of the finest comparison
-_SEARCH_BOX = 40  # pixels
+_LARGEST_BOX = 96  # pixels of the finest alignment
+_SEARCH_BOX = 40  # pixels of search and score; finer detail adds more noise than difference
 _SCALES = np.array([0.93, 1.0, 1.075])  # about the scale of the place
 _SHIFTS = 1.6 * shift_lattice(1.5)  # pixels; the refinement does the rest
-_COLUMNS_AT_ONCE = 512
+_PLACES_AT_ONCE = 160  # bounds the working memory
 _POSES = 3  # refined at each place
 _SYMMETRIES = range(3, 13)
-_UNPROMISING = 0.1  # a pose this much below the best at low resolution is never the best
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,38 +54,32 @@ class View:
     zoom: float
     diameter: float
 
-    def resampled(self, side: int) -> FloatArray:
-        """Return it at another resolution, (side, side)."""
-        centre = np.full(2, len(self.image) // 2, dtype=np.float64)
-        step = np.eye(2) * len(self.image) / side
-        return Pyramid(self.image).sample(Placement(step, centre), side)
-
-    def refined(self, pyramid: Pyramid, starts: list[Placement]) -> tuple[Placement, float]:
-        """Refine placements at rising resolution; return the best and its correlation."""
-        coarse, fine = self._templates
-        found = [coarse.aligned(pyramid, start) for start in starts]
-        least = max(correlation for _, correlation in found) - _UNPROMISING
-        finalists = [placement for placement, correlation in found if correlation >= least]
-        return max((fine.aligned(pyramid, item) for item in finalists), key=lambda item: item[1])
+    def aligned(self, pyramid: Pyramid, starts: list[Placement]) -> tuple[Placement, float]:
+        """Align with the picture from some placements; return the best and its correlation."""
+        found = [self._template.aligned(pyramid, start) for start in starts]
+        return max(found, key=lambda item: item[1])
 
     @cached_property
-    def _templates(self) -> tuple[Template, Template]:
-        coarse, fine = (
-            Template(
-                self.resampled(side),
-                self.diameter / self.zoom * side / len(self.image),
-                self.zoom * len(self.image) / side,
-            )
-            for side in (_SEARCH_BOX, len(self.image))
-        )
-        return coarse, fine
+    def _template(self) -> Template:
+        return Template(self.image, self.diameter / self.zoom, self.zoom)
 
 
-def view_of(reference: Reference, smallest_scale: float) -> View:
+def view_of(reference: Reference) -> View:
+    """Return the reference at the resolution of search and score."""
+    return _resampled(reference, _SEARCH_BOX)
+
+
+def detailed_view_of(reference: Reference, smallest_scale: float) -> View:
     """Return the reference at the resolution at which its smallest hits are drawn."""
-    side = min(max(_SEARCH_BOX, math.floor(reference.box * smallest_scale)), _LARGEST_BOX)
-    whole = View(reference.image, 1.0, reference.diameter)
-    return View(whole.resampled(side), reference.box / side, reference.diameter)
+    side = min(math.floor(reference.box * smallest_scale), _LARGEST_BOX)
+    return _resampled(reference, max(side, _SEARCH_BOX))
+
+
+def _resampled(reference: Reference, side: int) -> View:
+    zoom = reference.box / side
+    centre = np.full(2, reference.box // 2, dtype=np.float64)
+    image = Pyramid(reference.image).sample(Placement(np.eye(2) * zoom, centre), side)
+    return View(image, zoom, reference.diameter)
 
 
 def decoys_of(view: View, count: int) -> tuple[View, ...]:
@@ -223,33 +216,42 @@ def search_poses(
     places : Places
         At least one.
     views : sequence of View
-        Of one reference.
+        From `view_of` or `decoys_of`, of one reference.
     mirror : bool
         Whether mirrored poses count.
     backend : Backend
     """
-    zoom = views[0].zoom * len(views[0].image) / _SEARCH_BOX
+    zoom = views[0].zoom
     scales = places.scales[:, None] * _SCALES
-    patches = [
-        pyramid.sample(Placement(np.eye(2) * scale * zoom, centre), _SEARCH_BOX)
-        for centre, of_place in zip(places.centres, scales, strict=True)
-        for scale in of_place
-    ]
-    images = np.stack([*(view.resampled(_SEARCH_BOX) for view in views), *patches])
+    own = np.stack([view.image for view in views])
     mask = disc_mask(_SEARCH_BOX, views[0].diameter / zoom + 2, edge=4.0)
-    images -= (images * mask).sum(axis=(1, 2), keepdims=True) / mask.sum()
-    images *= mask
-    search = CoarseSearch(
-        backend.to_device(images), _SHIFTS, mirror=mirror, to_host=backend.to_host
-    )
-    rows = search.shifted(slice(0, len(views)))
-    found = [
-        search.candidates(rows, slice(first, min(first + _COLUMNS_AT_ONCE, len(images))))
-        for first in range(len(views), len(images), _COLUMNS_AT_ONCE)
-    ]
+    found: list[Candidates] = []
+    for first in range(0, len(scales), _PLACES_AT_ONCE):
+        those = slice(first, first + _PLACES_AT_ONCE)
+        patches = _patches(pyramid, places.centres[those], scales[those] * zoom)
+        images = np.concatenate([own, patches])
+        images -= (images * mask).sum(axis=(1, 2), keepdims=True) / mask.sum()
+        images *= mask
+        search = CoarseSearch(backend.to_device(images), _SHIFTS, mirror=mirror)
+        rows = search.shifted(slice(0, len(views)))
+        found.append(search.candidates(rows, slice(len(views), len(images))))
     shape = (-1, len(views), *scales.shape)
-    correlation, rotation, shift_y, shift_x = (
-        np.concatenate([getattr(part, name) for part in found], axis=2).reshape(shape)
+    fields = [
+        np.concatenate([backend.to_host(getattr(part, name)) for part in found], axis=2)
         for name in ("correlation", "rotation", "shift_y", "shift_x")
-    )
+    ]
+    correlation, rotation, shift_y, shift_x = (field.reshape(shape) for field in fields)
     return Poses(correlation, rotation, shift_y, shift_x, places.centres, scales, zoom)
+
+
+def _patches(
+    pyramid: Pyramid, centres: NDArray[np.float64], steps: NDArray[np.float64]
+) -> FloatArray:
+    """Return what lies upright at n places, (n × k, box, box), for k pixel sizes of each."""
+    return np.stack(
+        [
+            pyramid.sample(Placement(np.eye(2) * step, centre), _SEARCH_BOX)
+            for centre, of_place in zip(centres, steps, strict=True)
+            for step in of_place
+        ]
+    )

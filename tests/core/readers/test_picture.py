@@ -147,6 +147,22 @@ def test_a_damaged_jpeg_is_refused(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_a_jpeg_with_an_impossible_marker_within_its_scan_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], progressive: int
+) -> None:
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
+    content = cv2.imencode(".jpg", noise(), options)[1].tobytes()
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    assert read(path).format == "JPEG"
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + b"\xff\x3a" + content[middle + 2 :])
+    with pytest.raises(InputError, match=r"a\.jpg: the file is damaged \(JPEG: a marker"):
+        read(path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_colour_profiles_that_libpng_complains_of_are_passed_over(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,161 @@
+"""White and black print: strokes that stand at one place of most squares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cryocorr_tui.core.labels.glyphs import unit
+from cryocorr_tui.core.labels.ink import stroke_ink
+from cryocorr_tui.core.labels.lines import Line, Place, find_lines, places_of
+from cryocorr_tui.core.labels.meaning import Meaning, read_lines
+from cryocorr_tui.core.labels.shapes import find_bars
+from cryocorr_tui.core.model import FloatArray
+
+__all__ = ["take_strokes"]
+
+Bytes = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Box = tuple[int, int, int, int]
+
+STROKE = 0.02  # of the side: half the width of the widest stroke of a letter
+WHITE = 0.65  # ink that a white letter reaches somewhere
+GRAIN = 1.6  # ink of a stroke in terms of what nine of ten pixels stay below
+FULL_STROKE = 0.38  # ink of a white stroke that is surely part of a letter
+FAINT_STROKE = 0.3  # ink below which a column between letters is empty
+RIM = 0.15  # ink of the soft rim of a letter
+COMMON = 0.5  # of the squares must have a line at a place,
+CONVINCING = 0.6  # of which so many must be readable, or
+REGULAR = 0.65  # of the squares, and at least
+LEAST_REGULAR = 6  # of them, must have a line at exactly this place,
+NEAR_EDGE = 0.27  # of the height, at most, away from top or bottom
+MOST_ALIKE = 0.6, 0.8  # correlation of lines of different squares; of those with
+SOME = 3  # glyphs or more, which may begin with a word
+SAMPLE = 40  # lines whose likeness is measured
+FEW = 3  # squares, below which one says nothing about the other
+
+
+def take_strokes(
+    greys: Sequence[Bytes], masks: Sequence[Mask], *, dark: bool
+) -> list[tuple[Line, Meaning]]:
+    """Add white or black print and bars to masks; return the lines with what they say.
+
+    Parameters
+    ----------
+    greys : sequence of (h, w) uint8
+        The squares.
+    masks : sequence of (h, w) bool
+        What is known to be overlay on each; changed.
+    dark : bool
+        Look for black print instead of white.
+    """
+    lines: list[Line] = []
+    for square, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
+        lines += _lines_of(~grey if dark else grey, mask, square)
+    said: list[tuple[Line, Meaning]] = []
+    height = float(np.median([len(grey) for grey in greys]))
+    for place, read in _printed_places(lines, len(greys), height):
+        said += read
+        printed = {line.square: _box_around([line]) for line in place.lines}
+        anywhere = _box_around(place.lines)
+        for square, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
+            # On other squares, what is printed here could not even be told to be a line.
+            box = printed.get(square, anywhere)
+            mask |= _print_in(_clear(_strokes(~grey if dark else grey, mask)), box)
+    return said
+
+
+def _lines_of(bright: Bytes, mask: Mask, square: int) -> Iterator[Line]:
+    """Add the bars of a square to `mask`, and yield the lines of its other strokes."""
+    ink = _strokes(bright, mask)
+    bars = find_bars(bright, ink)
+    mask |= bars
+    ink[bars] = 0
+    yield from find_lines(_clear(ink), square, full=FULL_STROKE, faint=FAINT_STROKE)
+
+
+def _strokes(bright: Bytes, mask: Mask) -> FloatArray:
+    """Return the ink of strokes that are not known to be overlay."""
+    ink = stroke_ink(bright, widest=max(3, round(STROKE * min(bright.shape))))
+    ink[mask] = 0
+    return ink
+
+
+def _clear(ink: FloatArray) -> FloatArray:
+    """Return the ink of strokes that are white somewhere and rise above the picture's grain."""
+    white = ink >= WHITE
+    if not white.any():
+        return np.zeros_like(ink)
+    sample = ink[1::4, 1::4].ravel()
+    grain = GRAIN * float(np.partition(sample, int(0.9 * len(sample)))[int(0.9 * len(sample))])
+    count, labels = cv2.connectedComponents(
+        (ink > min(max(grain, 0.3), 0.6)).astype(np.uint8), connectivity=8
+    )
+    whole = np.zeros(count, np.uint8)
+    whole[labels[white]] = 1
+    return np.where(cv2.dilate(whole[labels], np.ones((3, 3), np.uint8)) > 0, ink, np.float32(0))
+
+
+def _printed_places(
+    lines: Sequence[Line], squares: int, height: float
+) -> Iterator[tuple[Place, list[tuple[Line, Meaning]]]]:
+    """Yield the places whose lines are print rather than parts of particles, with what they say."""
+    least = COMMON * squares if squares >= FEW else 1
+    for place in places_of(lines):
+        if len(place.lines) >= least:
+            read = read_lines(place, squares)
+            readable = sum(bool(meaning.text) for _, meaning in read)
+            if readable >= CONVINCING * len(read) or _is_regular(place, squares, height):
+                yield place, read
+
+
+def _is_regular(place: Place, squares: int, height: float) -> bool:
+    """Say whether most squares show different glyphs on exactly the same rows, near an edge.
+
+    Details of particles do not keep to the same rows, unless the squares show one particle, and
+    then they are alike; filaments keep to the middle.
+    """
+    rows = np.array([(line.head, line.foot) for line in place.lines])
+    head, foot = np.median(rows, axis=0)
+    exact = (np.abs(rows - (head, foot)) <= 1.2).all(axis=1)
+    lines = {line.square: line for line, own in zip(place.lines, exact, strict=True) if own}
+    if len(lines) < max(REGULAR * squares, LEAST_REGULAR):
+        return False
+    if NEAR_EDGE < (head + foot) / 2 / height < 1 - NEAR_EDGE:
+        return False
+    several = np.median([len(line.atoms) for line in lines.values()]) >= SOME
+    likeness = _likeness(list(lines.values())[:SAMPLE], round(head), round(foot))
+    return likeness < MOST_ALIKE[bool(several)]
+
+
+def _likeness(lines: Sequence[Line], top: int, bottom: int) -> float:
+    """Return the median correlation of lines where they stand, between two rows."""
+    left, right = min(line.left for line in lines), max(line.right for line in lines)
+    strips = np.zeros((len(lines), bottom - top, right - left), np.float32)
+    for strip, line in zip(strips, lines, strict=True):
+        part = line.ink[max(top - line.top + line.above, 0) :][: bottom - top]
+        strip[: len(part), line.left - left : line.right - left] = part
+    flat = unit(strips)
+    return float(np.median((flat @ flat.T)[np.triu_indices(len(flat), 1)]))
+
+
+def _box_around(lines: Sequence[Line]) -> Box:
+    """Return the box around lines with a rim of a pixel."""
+    return (
+        max(min(line.left for line in lines) - 1, 0),
+        max(min(line.top for line in lines) - 1, 0),
+        max(line.right for line in lines) + 1,
+        max(line.bottom for line in lines) + 1,
+    )
+
+
+def _print_in(ink: FloatArray, box: Box) -> Mask:
+    """Return the ink inside a box, where any of it is full."""
+    left, top, right, bottom = box
+    result = np.zeros(ink.shape, bool)
+    part = ink[top:bottom, left:right]
+    result[top:bottom, left:right] = (part > RIM) & (part.max(initial=0.0) > FULL_STROKE)
+    return result

@@ -1,0 +1,283 @@
+"""Refinement of the coarse poses of a tile, on whatever device its arrays are.
+
+On the host the compiled kernel of `alignment` does it; elsewhere the plain form below, batched over
+all candidates of all pairs, stays on the device. Both take the same steps in the same order, and a
+test holds them equal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from array_api_compat import array_namespace, is_numpy_array
+
+from cryocorr_tui.core import alignment
+from cryocorr_tui.core.alignment import (
+    COARSE_STEPS,
+    DISTINCT,
+    FINALISTS,
+    HOPELESS,
+    LONGEST_STEP,
+    OVERSAMPLING,
+    STILL,
+    UNPROMISING,
+    Templates,
+)
+from cryocorr_tui.core.sampling import PosedPairs, parts, put_back, sample_pairs
+from cryocorr_tui.core.search import Candidates
+
+__all__ = ["refine"]
+
+_BYTES_PER_PIXEL = 128  # of a candidate: what sampling and the gathered template hold at a time
+
+
+def refine(
+    rows: Templates,
+    columns: Any,
+    candidates: Candidates,
+    wanted: Any,
+    *,
+    max_shift: float,
+    memory: float,
+) -> tuple[Any, Any]:
+    """Refine the coarse poses of a tile and return the best distinct ones.
+
+    Parameters
+    ----------
+    rows : Templates
+        Pictures i.
+    columns : (c, 2 box, 2 box) float32
+        Pictures j from `alignment.oversample`.
+    candidates : Candidates
+        From the coarse search.
+    wanted : (r, c) bool
+        Which pairs to refine.
+    max_shift : float
+        Radius in working pixels that shifts stay within.
+    memory : float
+        Bytes of the device that may be held beside the arguments; the host needs next to none.
+
+    Returns
+    -------
+    poses, ncc
+        As of `alignment.refine`, on the device of the arguments.
+    """
+    if is_numpy_array(columns):
+        return alignment.refine(rows, columns, candidates, wanted, max_shift=max_shift)
+    found, poses = _refined(rows, columns, candidates, wanted, max_shift, memory)
+    finalist, stands = _distinct(found, poses, _radius(rows))
+    finalists = _taken(poses, finalist)
+    return _last_step(rows, columns, finalists, stands, max_shift, memory)
+
+
+def _refined(
+    rows: Templates,
+    columns: Any,
+    candidates: Candidates,
+    wanted: Any,
+    max_shift: float,
+    memory: float,
+) -> tuple[Any, Any]:
+    """Climb from every promising candidate.
+
+    Returns
+    -------
+    found : (candidates, r, c) float64
+        NCC, −inf where nobody climbed.
+    poses : (candidates, r, c, 4) float32
+    """
+    xp = array_namespace(columns)
+    correlation = candidates.correlation
+    promising = xp.max(correlation, axis=0) - UNPROMISING
+    tried = wanted & (correlation > -xp.inf) & (correlation >= promising)
+    k, i, j = xp.nonzero(tried)
+    taken = xp.reshape(tried, (-1,))
+    place = xp.nonzero(taken)[0]
+    start = [
+        xp.take(xp.reshape(part, (-1,)), place)
+        for part in (candidates.rotation, candidates.shift_y, candidates.shift_x)
+    ]
+    mirrored = xp.astype(k >= correlation.shape[0] // 2, xp.float32)
+    trials = PosedPairs(i, j, xp.stack([*start, mirrored], axis=1))
+    found, poses = _climb(rows, columns, trials, max_shift, memory)
+    everywhere = xp.full_like(xp.reshape(correlation, (-1,)), -xp.inf, dtype=xp.float64)
+    nowhere = xp.zeros((taken.shape[0], 4), dtype=xp.float32, device=columns.device)
+    return (
+        xp.reshape(put_back(found, taken, everywhere), correlation.shape),
+        xp.reshape(put_back(poses, taken, nowhere), (*correlation.shape, 4)),
+    )
+
+
+def _climb(
+    rows: Templates, columns: Any, trials: PosedPairs, max_shift: float, memory: float
+) -> tuple[Any, Any]:
+    """Return the highest NCC, (n,) float64, on the way up from each trial, and the pose there.
+
+    On a quarter of the pixels; whoever gains nothing more, or hardly moves, stops.
+    """
+    xp = array_namespace(columns)
+    part = rows.coarse / rows.x.shape[0]
+    poses = trials.poses
+    found = xp.full((len(trials),), -xp.inf, dtype=xp.float64, device=columns.device)
+    alive = xp.ones_like(found, dtype=xp.bool)
+    sums = xp.zeros((len(trials), 6), dtype=xp.float64, device=columns.device)
+    for _ in range(COARSE_STEPS):
+        climbing = trials.at(xp.nonzero(alive)[0])
+        sums = put_back(_sums(rows, columns, climbing, rows.coarse, memory), alive, sums)
+        reached = _ncc(sums, rows.coarse, part)
+        better = alive & (reached > found)
+        found = xp.where(better, reached, found)
+        poses = xp.where(better[:, None], trials.poses, poses)
+        stepped, moved = _step(rows, trials, sums, part, max_shift)
+        trials = replace(trials, poses=stepped)
+        alive = better & (moved >= STILL)
+    return found, poses
+
+
+def _sums(rows: Templates, columns: Any, trials: PosedPairs, count: int, memory: float) -> Any:
+    """Return (n, 6) float64: the three Σ slope·j, Σij, Σj and Σj² over the first `count` pixels."""
+    xp = array_namespace(columns)
+    templates = xp.concat([rows.slopes, rows.values[:, None, :]], axis=1)[..., :count]
+    x, y = rows.x[:count], rows.y[:count]
+    result = [xp.zeros((0, 6), dtype=xp.float32, device=columns.device)]
+    for part in parts(len(trials), _BYTES_PER_PIXEL * count, memory):
+        some = trials.part(part)
+        sampled = sample_pairs(columns, some.j, some.poses, x, y, OVERSAMPLING)
+        # (n, 4, pixels) @ (n, pixels, 1)
+        products = xp.take(templates, some.i, axis=0) @ sampled[..., None]
+        total, square = xp.sum(sampled, axis=1), xp.sum(sampled * sampled, axis=1)
+        result.append(xp.concat([products[..., 0], total[:, None], square[:, None]], axis=1))
+    return xp.astype(xp.concat(result), xp.float64)
+
+
+def _ncc(sums: Any, count: int, part: float) -> Any:
+    """Return the correlation coefficient of unit-norm values with j; −2 where j is constant."""
+    xp = array_namespace(sums)
+    power = sums[:, 5] - sums[:, 4] * sums[:, 4] / count
+    root = xp.sqrt(xp.where(power > 0, power * part, 1.0))
+    return xp.where(power > 0, sums[:, 3] / root, -2.0)
+
+
+def _step(
+    rows: Templates, trials: PosedPairs, sums: Any, part: float, max_shift: float
+) -> tuple[Any, Any]:
+    """Return poses moved to the linearised maximum, and how far the rim of the mask moved, in px.
+
+    Parameters
+    ----------
+    rows : Templates
+    trials : PosedPairs
+    sums : (n, 6) float64
+        From `_sums`.
+    part : float
+        Share of the pixels that were summed over.
+    max_shift : float
+    """
+    xp, poses = array_namespace(sums), trials.poses
+    inverse_hessian = xp.take(rows.inverse_hessian, trials.i, axis=0)
+    projection = xp.take(rows.projection, trials.i, axis=0)
+    slope_j = sums[:, :3] / part
+    solved_i = _times(inverse_hessian, projection)
+    ahead = sums[:, 3] / part - xp.sum(slope_j * solved_i, axis=1)
+    climbs = ahead > 0
+    gain = (1.0 - xp.sum(projection * solved_i, axis=1)) / xp.where(climbs, ahead, 1.0)
+    step = _times(inverse_hessian, slope_j * gain[:, None]) - solved_i
+    length = xp.maximum(xp.abs(step[:, 0]) * _radius(rows), xp.hypot(step[:, 1], step[:, 2]))
+    step = step * (LONGEST_STEP / xp.maximum(length, LONGEST_STEP))[:, None]
+
+    rotation, shift_y, shift_x = (xp.astype(poses[:, at], xp.float64) for at in range(3))
+    cosine, sine = xp.cos(step[:, 0]), xp.sin(step[:, 0])
+    moved_x = step[:, 1] + cosine * shift_x - sine * shift_y
+    moved_y = step[:, 2] + sine * shift_x + cosine * shift_y
+    distance = xp.hypot(moved_x, moved_y)
+    within = xp.where(distance > max_shift, max_shift / xp.maximum(distance, max_shift), 1.0)
+    turned = (rotation - step[:, 0] * (180 / math.pi)) % 360.0
+    stepped = xp.stack([turned, moved_y * within, moved_x * within], axis=1)
+    stepped = xp.concat([xp.astype(stepped, xp.float32), poses[:, 3:]], axis=1)
+    return xp.where(climbs[:, None], stepped, poses), xp.where(climbs, length, 0.0)
+
+
+def _radius(rows: Templates) -> float:
+    """Return the radius of the mask in pixels."""
+    return math.sqrt(rows.x.shape[0] / math.pi)
+
+
+def _times(matrices: Any, vectors: Any) -> Any:
+    """Return (n, 3): matrices (n, 3, 3) times vectors (n, 3); n may be too large for one batch."""
+    xp = array_namespace(matrices)
+    return xp.sum(matrices * vectors[:, None, :], axis=2)
+
+
+def _distinct(found: Any, pose: Any, radius: float) -> tuple[Any, Any]:
+    """Choose the best candidate of each mirror state, then the best others.
+
+    A candidate that lies next to a chosen one climbed the same hill and does not stand beside it.
+
+    Returns
+    -------
+    finalist : (finalists, r, c) integer
+        Number of the candidate.
+    stands : (finalists, r, c) bool
+    """
+    xp = array_namespace(found)
+    candidates = found.shape[0]
+    half = candidates // 2
+    number = xp.reshape(xp.arange(candidates, device=found.device), (-1, 1, 1))
+    left, finalist, reached = found, [], []
+    for place in range(FINALISTS):
+        first, last = (place * half, (place + 1) * half) if place < 2 else (0, candidates)
+        best = first + xp.argmax(left[first:last, ...], axis=0)
+        finalist.append(best)
+        reached.append(xp.take_along_axis(left, best[None, ...], axis=0)[0, ...])
+        leader = _taken(pose, best)
+        turn = xp.abs(pose[..., 0] - leader[..., 0])
+        rim = xp.minimum(turn, 360.0 - turn) * (math.pi / 180 * radius)
+        moved = xp.hypot(pose[..., 1] - leader[..., 1], pose[..., 2] - leader[..., 2])
+        beside = (number // half == best // half) & (xp.maximum(rim, moved) <= DISTINCT)
+        left = xp.where(beside, -xp.inf, left)
+    hopeful = xp.stack(reached) >= xp.max(found, axis=0) - HOPELESS
+    return xp.stack(finalist), hopeful & (xp.stack(reached) > -xp.inf)
+
+
+def _taken(pose: Any, candidate: Any) -> Any:
+    """Return (..., r, c, 4): the poses (candidates, r, c, 4) of the candidates (..., r, c)."""
+    xp = array_namespace(pose)
+    index = xp.reshape(candidate, (-1, *pose.shape[1:3], 1))
+    index = xp.broadcast_to(index, (*index.shape[:3], 4))
+    return xp.reshape(xp.take_along_axis(pose, index, axis=0), (*candidate.shape, 4))
+
+
+def _last_step(
+    rows: Templates, columns: Any, finalists: Any, stands: Any, max_shift: float, memory: float
+) -> tuple[Any, Any]:
+    """Take one last, small step on all pixels from every finalist that stands.
+
+    Parameters
+    ----------
+    finalists : (finalists, r, c, 4) float32
+    stands : (finalists, r, c) bool
+
+    Returns
+    -------
+    poses : (r, c, finalists, 4) float32
+    ncc : (r, c, finalists) float32
+        Before the step.
+    """
+    xp = array_namespace(columns)
+    count = rows.x.shape[0]
+    _, i, j = xp.nonzero(stands)
+    taken = xp.reshape(stands, (-1,))
+    start = xp.take(xp.reshape(finalists, (-1, 4)), xp.nonzero(taken)[0], axis=0)
+    trials = PosedPairs(i, j, start)
+    sums = _sums(rows, columns, trials, count, memory)
+    ended, _ = _step(rows, trials, sums, 1.0, max_shift)
+    ncc = xp.astype(_ncc(sums, count, 1.0), xp.float32)
+    nowhere = xp.zeros((taken.shape[0], 4), dtype=xp.float32, device=columns.device)
+    poses = xp.reshape(put_back(ended, taken, nowhere), (*stands.shape, 4))
+    reached = put_back(ncc, taken, xp.full_like(nowhere[:, 0], -xp.inf))
+    return (
+        xp.permute_dims(poses, (1, 2, 0, 3)),
+        xp.permute_dims(xp.reshape(reached, stands.shape), (1, 2, 0)),
+    )

@@ -1,0 +1,88 @@
+"""Tiles dealt out to devices.
+
+The only threads of the core: one a card, each with a scorer of its own. A card always has the next
+tile waiting, so it computes while the block before is written by whoever consumes the blocks.
+Which card scores a tile changes nothing in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.model import FloatArray
+from cryocorr_tui.core.similarity import PairScorer
+from cryocorr_tui.core.store import Tile
+
+__all__ = ["score_tiles"]
+
+_AHEAD = 2  # tiles a card has at a time: one in work, one waiting
+
+
+def score_tiles(
+    tiles: Iterable[Tile], backends: Sequence[Backend], scorer_on: Callable[[Backend], PairScorer]
+) -> Generator[tuple[Tile, FloatArray], None, None]:
+    """Score tiles on one device or several.
+
+    Parameters
+    ----------
+    tiles : iterable of Tile
+        Drawn from as devices fall idle.
+    backends : sequence of Backend
+        The host alone, or one or several cards.
+    scorer_on : callable
+        Makes the scorer of a device, in the thread that will use it.
+
+    Yields
+    ------
+    tile : Tile
+    block : (fields, h, w) float32
+        From `PairScorer.score`; on the host in the order of `tiles`, else in order of completion.
+
+    Raises
+    ------
+    DeviceError
+        If the memory of a device does not suffice for a single pair.
+    """
+    if backends[0].is_host:
+        scorer = scorer_on(backends[0])
+        for tile in tiles:
+            yield tile, scorer.score(tile.rows, tile.cols)
+        return
+    cards = [_Card(backend, scorer_on) for backend in backends]
+    coming = iter(tiles)
+    at_work: dict[Future[FloatArray], tuple[Tile, _Card]] = {}
+
+    def deal(card: _Card) -> None:
+        for tile in coming:
+            at_work[card.score(tile)] = tile, card
+            return
+
+    try:
+        for card in cards * _AHEAD:
+            deal(card)
+        while at_work:
+            for done in wait(at_work, return_when=FIRST_COMPLETED).done:
+                tile, card = at_work.pop(done)
+                deal(card)
+                yield tile, done.result()
+    finally:
+        for card in cards:
+            card.dismiss()
+
+
+class _Card:
+    """One device and the thread that drives it."""
+
+    def __init__(self, backend: Backend, scorer_on: Callable[[Backend], PairScorer]) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=backend.name)
+        self._scorer = self._thread.submit(scorer_on, backend)
+
+    def score(self, tile: Tile) -> Future[FloatArray]:
+        # The scorer was the first thing this thread was asked for, so nobody waits for it here.
+        return self._thread.submit(lambda: self._scorer.result().score(tile.rows, tile.cols))
+
+    def dismiss(self) -> None:
+        """Let the tile in work end, drop the others."""
+        self._thread.shutdown(cancel_futures=True)
