@@ -24,8 +24,8 @@ __all__ = ["OVERSAMPLING", "Templates", "oversample", "refine", "sample_aligned"
 
 OVERSAMPLING = 2  # bilinear interpolation of this finer picture is exact enough
 FINALISTS = 4  # poses of a pair that stand for election by the blend
-UNPROMISING = 0.08  # a peak this much below the best coarse correlation is never the best pose
-HOPELESS = 0.08  # a refined pose this much below the best NCC never has the best blend
+UNPROMISING = 0.05  # a peak this much below the best coarse correlation is never the best pose
+HOPELESS = 0.05  # a refined pose this much below the best NCC never has the best blend
 COARSE_STEPS = 5  # on a quarter of the pixels, before one last step on all of them
 STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
 LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
