@@ -105,9 +105,16 @@ def ring_samples(images: Any, grid: PolarGrid) -> Any:
         frequency = grid.frequencies[first : first + _ANGLES_AT_ONCE]
         along_y = np.exp(-2j * np.pi * offset[:, None] * frequency[..., 0].reshape(-1))
         along_x = np.exp(-2j * np.pi * offset[:, None] * frequency[..., 1].reshape(-1))
-        wave = (along_y[:, None, :] * along_x[None, :, :]).reshape(box * box, -1)
-        wave *= np.tile(weight, len(frequency))
-        product = flat @ _beside(images, wave.real) + 1j * (flat @ _beside(images, wave.imag))
+        along_x *= np.tile(weight, len(frequency))
+        (y_real, y_imag), (x_real, x_imag) = (
+            (_beside(images, part.real)[:, None, :], _beside(images, part.imag)[:, None, :])
+            for part in (along_y, along_x)
+        )
+        x_real, x_imag = (xp.permute_dims(part, (1, 0, 2)) for part in (x_real, x_imag))
+        # Plane waves (y, x, sample); the exponentials are of box numbers each, not of box².
+        waves = (y_real * x_real - y_imag * x_imag, y_real * x_imag + y_imag * x_real)
+        real, imag = (flat @ xp.reshape(wave, (box * box, -1)) for wave in waves)
+        product = real + 1j * imag
         product = xp.reshape(product, (n, len(frequency), grid.rings))
         parts.append(xp.permute_dims(product, (1, 0, 2)))
     samples = xp.concat(parts, axis=0)
