@@ -94,6 +94,7 @@ def test_the_events_tell_every_stage_in_order(stack: Path, tmp_path: Path) -> No
         "scoring quality",
         "loading kernels (compiled at the first run)",
         "comparing pairs",
+        "surveying",
         "grouping",
         "writing tables",
     ]
@@ -556,12 +557,15 @@ def test_detect_refuses_a_stack_and_a_picture_without_squares(stack: Path, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_more_classes_than_can_be_grouped_are_still_compared(
+def test_more_classes_than_memory_can_group_are_still_compared(
     stack: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(analysis, "MOST_GROUPED", 10)
+    monkeypatch.setattr(analysis, "BYTES_PER_PAIR", 1e6)
     events = list(analyze([stack], tmp_path, SEVERAL_TILES))
-    assert Notice("More than 10 class averages are not grouped.") in events
+    assert (
+        "The 12 class averages are not grouped: all pairs at once take 0.1 GB of memory; give "
+        "--resume --memory 0.1 for that."
+    ) in warnings(events)
     assert not (tmp_path / "groups.csv").exists()
     assert set(column(tmp_path / "classes.csv", "group")) == {""}
     assert (tmp_path / "pairs.csv").read_bytes() == (finished / "pairs.csv").read_bytes()
