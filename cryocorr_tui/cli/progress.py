@@ -20,6 +20,9 @@ from rich.text import Text
 
 __all__ = ["Bars", "Lines", "Meter", "meter_on"]
 
+# The speed of a bar is measured over so many seconds. Tiles of pairs differ in cost, a new row of
+# the matrix costs more than further columns: the speed of half a minute would mislead.
+SPEED_OVER = 3600.0
 SECONDS_BETWEEN_LINES = 2.0
 LINES_PER_STAGE = 10
 
@@ -27,8 +30,8 @@ LINES_PER_STAGE = 10
 class Meter(Protocol):
     """Shows how far a run is."""
 
-    def start(self, stage: str, total: int) -> None:
-        """Begin a stage of `total` steps (0: unknown); the one before is over."""
+    def start(self, stage: str, total: int, done: int = 0) -> None:
+        """Begin a stage of `total` steps (0: unknown), some `done` before; the last one is over."""
 
     def advance(self, done: int) -> None:
         """Show that `done` steps of the stage are behind us."""
@@ -52,6 +55,7 @@ def meter_on(console: Console) -> Iterator[Meter]:
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         console=console,
+        speed_estimate_period=SPEED_OVER,
     ) as progress:
         bars = Bars(progress)
         yield bars
@@ -65,10 +69,10 @@ class Bars:
         self._progress = progress
         self._task: TaskID | None = None
 
-    def start(self, stage: str, total: int) -> None:
+    def start(self, stage: str, total: int, done: int = 0) -> None:
         """Draw a new bar below."""
         self.finish()
-        self._task = self._progress.add_task(stage, total=total or None)
+        self._task = self._progress.add_task(stage, total=total or None, completed=done)
 
     def advance(self, done: int) -> None:
         """Lengthen the bar."""
@@ -97,14 +101,16 @@ class Lines:
         self._console = console
         self._clock = clock
         self._stage, self._total = "", 0
-        self._tenths = 0
+        self._tenths = self._before = 0
         self._begun = self._spoke = 0.0
 
-    def start(self, stage: str, total: int) -> None:
+    def start(self, stage: str, total: int, done: int = 0) -> None:
         """Name the stage."""
-        self._stage, self._total, self._tenths = stage, total, 0
+        self._stage, self._total, self._before = stage, total, done
+        self._tenths = done * LINES_PER_STAGE // total if total else 0
         self._begun = self._spoke = self._clock()
-        self._console.print(f"{stage} ({total})" if total else stage)
+        before = f", {done} done before" if done else ""
+        self._console.print(f"{stage} ({total}{before})" if total else stage)
 
     def advance(self, done: int) -> None:
         """Tell what part is done and how long the rest will take, once every tenth at most."""
@@ -113,7 +119,8 @@ class Lines:
         if tenths <= self._tenths or now - self._spoke < SECONDS_BETWEEN_LINES:
             return
         self._tenths, self._spoke = tenths, now
-        left = (now - self._begun) * (self._total - done) / done
+        # What an earlier run did took none of this one's time.
+        left = (now - self._begun) * (self._total - done) / (done - self._before)
         rest = f", {_duration(left)} left" if done < self._total else ""
         self._console.print(f"{self._stage}: {done / self._total:.0%}{rest}")
 
