@@ -30,7 +30,7 @@ __all__ = ["BYTES_PER_PAIR", "LARGEST_ORDERED", "group_classes"]
 LARGEST_ORDERED = 1500
 
 # Memory at the peak: linkage wants all pairs at once, twice in double precision.
-BYTES_PER_PAIR = 40
+BYTES_PER_PAIR = 48
 
 # With too few pairs for a null: simulated same views (SNR 4, default weights) blend above 0.55,
 # different ones below 0.49.
