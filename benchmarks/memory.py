@@ -23,7 +23,7 @@ from cryocorr_tui.core.significance import Null
 from cryocorr_tui.core.store import STORE_NAME, RunStore, Tile
 from cryocorr_tui.core.survey import Survey, survey
 
-__all__ = ["fill", "run"]
+__all__ = ["fill", "peak_of_survey", "run"]
 
 BOX = 16
 TILE = 32
@@ -65,20 +65,20 @@ def run(options: Options) -> list[Table]:
     ]
 
 
-def fill(folder: Path, n: int) -> None:
+def fill(folder: Path, n: int, *, tile: int = TILE) -> None:
     """Make a finished store of n classes in `folder`: blends as unrelated pairs have, no search."""
     rng = np.random.default_rng(0)
-    with RunStore.create(folder, n=n, tile=TILE, fingerprint="made up", manifest={}) as store:
+    with RunStore.create(folder, n=n, tile=tile, fingerprint="made up", manifest={}) as store:
         whole: list[Path] = []
-        for tile in store.tiles():
-            height, width = tile.rows.stop - tile.rows.start, tile.cols.stop - tile.cols.start
-            off_diagonal = tile.row != tile.col and height == width == TILE
+        for each in store.tiles():
+            height, width = each.rows.stop - each.rows.start, each.cols.stop - each.cols.start
+            off_diagonal = each.row != each.col and height == width == tile
             if off_diagonal and len(whole) == DIFFERENT:
-                _link(whole[(tile.row * 7 + tile.col) % DIFFERENT], _chunk(folder, tile))
+                _link(whole[(each.row * 7 + each.col) % DIFFERENT], _chunk(folder, each))
                 continue
-            store.write(tile, _made_up(rng, height, width))
+            store.write(each, _made_up(rng, height, width))
             if off_diagonal:
-                whole.append(_chunk(folder, tile))
+                whole.append(_chunk(folder, each))
 
 
 def _chunk(folder: Path, tile: Tile) -> Path:
@@ -110,6 +110,14 @@ def _working(n: int) -> WorkingSet:
 
 def _nothing() -> None:
     """Only what is imported."""
+
+
+def peak_of_survey(folder: Path) -> tuple[float, float]:
+    """Return the peak memory in GB before and after the null and the q-values are made."""
+    before = measured(_nothing, Options(quick=True)).peak
+    with RunStore.open(folder, read_only=True) as store:
+        after = measured(partial(_surveyed, store), Options(quick=True)).peak
+    return before, after
 
 
 def _tables(folder: Path) -> tuple[float, float, float]:

@@ -486,22 +486,16 @@ def run_until_a_tile_is_there(stack: Path, folder: Path) -> subprocess.Popen[str
     return process
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
-)
-def test_a_process_that_was_stopped_is_resumed_to_the_identical_result(
-    number: signal.Signals, code: int, long_stack: Path, long_finished: Path, tmp_path: Path
+def test_a_process_that_was_interrupted_is_resumed_to_the_identical_result(
+    long_stack: Path, long_finished: Path, tmp_path: Path
 ) -> None:
     with run_until_a_tile_is_there(long_stack, tmp_path) as process:
-        os.kill(process.pid, number)
+        os.kill(process.pid, signal.SIGINT)
         out, err = process.communicate()
-    assert process.returncode == code
+    assert process.returncode == 130
     assert out == ""
     assert "Traceback" not in err
-    if number == signal.SIGINT:
-        assert err.endswith(
-            "cryocorr: interrupted; the same command with --resume goes on from here\n"
-        )
+    assert err.endswith("cryocorr: interrupted; the same command with --resume goes on from here\n")
     events = list(analyze([long_stack], tmp_path, MANY_TILES, resume=True))
     assert any(isinstance(event, TileScored) for event in events)
     assert contents(tmp_path) == contents(long_finished)
