@@ -288,6 +288,15 @@ def test_the_time_left_counts_only_what_is_left_of_a_resumed_run() -> None:
     ]
 
 
+def test_the_time_left_goes_by_the_work_where_pairs_differ_in_cost() -> None:
+    seconds = iter([0.0, 10.0])
+    console = Console(file=io.StringIO(), width=80)
+    lines = Lines(console, clock=lambda: next(seconds))
+    lines.start("pairs", 100, 0, 0.0)
+    lines.advance(10, 0.25)
+    assert console.file.getvalue().splitlines()[-1] == "pairs: 10%, 30 s left"  # type: ignore[attr-defined]
+
+
 def test_a_bar_of_a_resumed_run_begins_where_it_was(
     faked: Callable[..., FakeRun],
     monkeypatch: pytest.MonkeyPatch,

@@ -196,10 +196,12 @@ def _follow(events: Iterator[Any]) -> Any:
     with _closing(events), meter_on(talk_console()) as meter:
         for event in events:
             match event:
-                case StageStarted(stage, total, done):
-                    meter.start(stage, total, done)
-                case StageProgressed(done=done) | TileScored(done=done):
+                case StageStarted(stage, total, done, share):
+                    meter.start(stage, total, done, share)
+                case StageProgressed(done=done):
                     meter.advance(done)
+                case TileScored(done=done, share=share):
+                    meter.advance(done, share)
                 case Notice(text, warning=True):
                     meter.warn(text)
                 case Notice(text):

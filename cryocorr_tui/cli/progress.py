@@ -14,15 +14,11 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
 __all__ = ["Bars", "Lines", "Meter", "meter_on"]
 
-# The speed of a bar is measured over so many seconds. Tiles of pairs differ in cost, a new row of
-# the matrix costs more than further columns: the speed of half a minute would mislead.
-SPEED_OVER = 3600.0
 SECONDS_BETWEEN_LINES = 2.0
 LINES_PER_STAGE = 10
 
@@ -30,11 +26,14 @@ LINES_PER_STAGE = 10
 class Meter(Protocol):
     """Shows how far a run is."""
 
-    def start(self, stage: str, total: int, done: int = 0) -> None:
-        """Begin a stage of `total` steps (0: unknown), some `done` before; the last one is over."""
+    def start(self, stage: str, total: int, done: int = 0, share: float | None = None) -> None:
+        """Begin a stage of `total` steps (0: unknown); the one before is over.
 
-    def advance(self, done: int) -> None:
-        """Show that `done` steps of the stage are behind us."""
+        An earlier run has `done` some of them, `share` of the work (None: that of the steps).
+        """
+
+    def advance(self, done: int, share: float | None = None) -> None:
+        """Show that `done` steps of the stage, `share` of its work, are behind us."""
 
     def tell(self, sentence: str) -> None:
         """Show what was found."""
@@ -53,9 +52,8 @@ def meter_on(console: Console) -> Iterator[Meter]:
         TextColumn("{task.description}", style="stage"),
         BarColumn(style="bar.rest", complete_style="bar.done", finished_style="bar.done"),
         MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[rest]}", style="progress.remaining"),
         console=console,
-        speed_estimate_period=SPEED_OVER,
     ) as progress:
         bars = Bars(progress)
         yield bars
@@ -65,19 +63,26 @@ def meter_on(console: Console) -> Iterator[Meter]:
 class Bars:
     """One bar a stage, with the time left."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, clock: Callable[[], float] = time.monotonic) -> None:
         self._progress = progress
+        self._clock = clock
         self._task: TaskID | None = None
+        self._total = 0
+        self._begun = self._before = 0.0
 
-    def start(self, stage: str, total: int, done: int = 0) -> None:
+    def start(self, stage: str, total: int, done: int = 0, share: float | None = None) -> None:
         """Draw a new bar below."""
         self.finish()
-        self._task = self._progress.add_task(stage, total=total or None, completed=done)
+        self._total = total
+        self._task = self._progress.add_task(stage, total=total or None, completed=done, rest="")
+        self._begun, self._before = self._clock(), _share(share, done, total)
 
-    def advance(self, done: int) -> None:
+    def advance(self, done: int, share: float | None = None) -> None:
         """Lengthen the bar."""
         if self._task is not None:
-            self._progress.update(self._task, completed=done)
+            elapsed = self._clock() - self._begun
+            rest = _rest(elapsed, self._before, _share(share, done, self._total))
+            self._progress.update(self._task, completed=done, rest=rest)
 
     def tell(self, sentence: str) -> None:
         """Print the sentence above the bars."""
@@ -101,28 +106,27 @@ class Lines:
         self._console = console
         self._clock = clock
         self._stage, self._total = "", 0
-        self._tenths = self._before = 0
-        self._begun = self._spoke = 0.0
+        self._tenths = 0
+        self._begun = self._spoke = self._before = 0.0
 
-    def start(self, stage: str, total: int, done: int = 0) -> None:
+    def start(self, stage: str, total: int, done: int = 0, share: float | None = None) -> None:
         """Name the stage."""
-        self._stage, self._total, self._before = stage, total, done
+        self._stage, self._total = stage, total
         self._tenths = done * LINES_PER_STAGE // total if total else 0
+        self._before = _share(share, done, total)
         self._begun = self._spoke = self._clock()
         before = f", {done} done before" if done else ""
         self._console.print(f"{stage} ({total}{before})" if total else stage)
 
-    def advance(self, done: int) -> None:
+    def advance(self, done: int, share: float | None = None) -> None:
         """Tell what part is done and how long the rest will take, once every tenth at most."""
         now = self._clock()
         tenths = done * LINES_PER_STAGE // self._total if self._total else 0
         if tenths <= self._tenths or now - self._spoke < SECONDS_BETWEEN_LINES:
             return
         self._tenths, self._spoke = tenths, now
-        # What an earlier run did took none of this one's time.
-        left = (now - self._begun) * (self._total - done) / (done - self._before)
-        rest = f", {_duration(left)} left" if done < self._total else ""
-        self._console.print(f"{self._stage}: {done / self._total:.0%}{rest}")
+        rest = _rest(now - self._begun, self._before, _share(share, done, self._total))
+        self._console.print(f"{self._stage}: {done / self._total:.0%}, {rest}")
 
     def tell(self, sentence: str) -> None:
         """Print the sentence."""
@@ -131,6 +135,31 @@ class Lines:
     def warn(self, sentence: str) -> None:
         """Print it as a warning."""
         self._console.print(_warning(sentence))
+
+
+def _share(share: float | None, done: int, total: int) -> float:
+    if share is not None:
+        return share
+    return done / total if total else 0.0
+
+
+def _rest(elapsed: float, before: float, share: float) -> str:
+    """Return how long the rest will take, in words; once all is done, how long it took.
+
+    The rest takes as long, for its work, as all that this run has done: the speed of the last half
+    minute, which is the custom, would mislead, since tiles of pairs differ in cost. What an earlier
+    run has done took none of this one's time.
+
+    Parameters
+    ----------
+    elapsed : float
+        Seconds since the stage began.
+    before, share : float
+        Part of its work that was behind then, and that is behind now, 0 to 1.
+    """
+    if share >= 1 or share <= before:
+        return _duration(elapsed)
+    return f"{_duration(elapsed * (1 - share) / (share - before))} left"
 
 
 def _warning(sentence: str) -> Text:

@@ -50,7 +50,7 @@ from cryocorr_tui.core.overlay import draw_overlay
 from cryocorr_tui.core.preprocessing import WorkingSet, fourier_resample, prepare
 from cryocorr_tui.core.quality import score_quality
 from cryocorr_tui.core.similarity import PairScorer, tile_size, warm_up
-from cryocorr_tui.core.store import STORE_NAME, RunStore
+from cryocorr_tui.core.store import STORE_NAME, RunStore, Tile
 from cryocorr_tui.core.survey import Survey, survey
 
 __all__ = [
@@ -67,17 +67,23 @@ __all__ = [
     "match",
 ]
 
+PREPARING = 10  # ordinary pairs that take as long as to prepare one class: 8 at 64², 13 at 128²
 FOUND = 0.05  # q-value from which down a class has a counterpart in the other set
 MOST_NAMED = 5  # classes left out for one reason that are named in a sentence
 
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A stage of `total` steps (0: unknown) begins; an earlier run has `done` so many of them."""
+    """A stage of `total` steps (0: unknown) begins.
+
+    An earlier run has ``done`` so many of them, which is ``share`` of the work (as in
+    `TileScored`).
+    """
 
     stage: str
     total: int
     done: int = 0
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -98,12 +104,17 @@ class Notice:
 
 @dataclass(frozen=True)
 class TileScored:
-    """A block of pairs is in the store; `done` of `total` pairs are."""
+    """A block of pairs is in the store; `done` of `total` pairs are.
+
+    ``share`` is the part of the work that is behind, 0 to 1 (None: that of the pairs): not every
+    pair costs the same.
+    """
 
     rows: slice
     cols: slice
     done: int
     total: int
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -436,17 +447,30 @@ def _compare(store: RunStore, material: _Material) -> Generator[Event, None, Non
     settings, backend = material.settings, material.backend
     yield StageStarted("loading kernels (compiled at the first run)", 0)
     warm_up(backend)
-    yield StageStarted("comparing pairs", store.pairs, done)
     try:
         scorer = PairScorer(material.working, settings, backend, memory=_memory(settings))
+        work = sum(_work(tile) for tile in store.tiles())
+        behind = sum(_work(tile) for tile in store.tiles() if store.done(tile))
+        yield StageStarted("comparing pairs", store.pairs, done, behind / work)
         for tile in store.tiles():
             if store.done(tile):
                 continue
             store.write(tile, scorer.score(tile.rows, tile.cols))
             done += tile.pairs
-            yield TileScored(tile.rows, tile.cols, done, store.pairs)
+            behind += _work(tile)
+            yield TileScored(tile.rows, tile.cols, done, store.pairs, behind / work)
     finally:
         backend.release()
+
+
+def _work(tile: Tile) -> int:
+    """Return what a tile costs, in ordinary pairs.
+
+    The coarse search covers a whole tile, also on the diagonal, and columns are prepared when the
+    first row meets them.
+    """
+    height, width = int(tile.rows.stop - tile.rows.start), int(tile.cols.stop - tile.cols.start)
+    return height * width + (PREPARING * width if tile.row == 0 else 0)
 
 
 def _survey(store: RunStore, material: _Material) -> Generator[Event, None, Survey]:
