@@ -21,7 +21,7 @@ from cryocorr_tui.core.model import PAIR_FIELDS, ClassAverage, FloatArray, froze
 from cryocorr_tui.core.preprocessing import WorkingSet, disc_mask
 from cryocorr_tui.core.significance import Null
 from cryocorr_tui.core.store import STORE_NAME, RunStore, Tile
-from cryocorr_tui.core.survey import Survey, survey
+from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
 
 __all__ = ["fill", "peak_of_survey", "run"]
 
@@ -145,13 +145,10 @@ def _tables(folder: Path) -> tuple[float, float, float]:
 
 
 def _surveyed(store: RunStore) -> Survey:
-    rows = survey(store, _working(store.n))
-    while True:
-        try:
-            next(rows)
-        except StopIteration as end:
-            found: Survey = end.value
-            return found
+    found = begin_survey(store)
+    for _ in count_pairs(store, _working(store.n), found):
+        pass
+    return found
 
 
 def _group(n: int) -> None:

@@ -51,7 +51,7 @@ from cryocorr_tui.core.preprocessing import WorkingSet, fourier_resample, prepar
 from cryocorr_tui.core.quality import score_quality
 from cryocorr_tui.core.similarity import PairScorer, tile_size, warm_up
 from cryocorr_tui.core.store import STORE_NAME, RunStore, Tile
-from cryocorr_tui.core.survey import Survey, survey
+from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
 
 __all__ = [
     "AnalysisFinished",
@@ -476,13 +476,9 @@ def _work(tile: Tile) -> int:
 def _survey(store: RunStore, material: _Material) -> Generator[Event, None, Survey]:
     """Learn what chance gives, and warn of poses at the edge of the search."""
     yield StageStarted("surveying", store.rows.stop)
-    rows = survey(store, material.working)
-    while True:
-        try:
-            yield StageProgressed("surveying", next(rows))
-        except StopIteration as end:
-            found: Survey = end.value
-            break
+    found = begin_survey(store)
+    for rows in count_pairs(store, material.working, found):
+        yield StageProgressed("surveying", rows)
     if found.at_largest_shift:
         yield Notice(
             f"{found.at_largest_shift} similar pairs reach the largest shift that was searched, so "

@@ -41,6 +41,9 @@ FEW_PARTNERS = 20
 # Levels depend on each other through the pairs; so often, and they have settled.
 ROUNDS = 10
 
+# p-values are counted in so many bins a decade, over so many decades: double precision ends there.
+BINS, DECADES = 1000, 320
+
 # Keeps Fisher's z finite where two classes are the same picture; the largest float32 below 1.
 LARGEST_BLEND = 1 - 2.0**-24
 
@@ -155,18 +158,13 @@ class FalseDiscoveryRate:
     with the pairs: a q-value is never below the exact one, and above it by less than 0.25 %.
     """
 
-    BINS = 1000
-    DECADES = 320  # double precision ends there
-
     counts: NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(
-            FalseDiscoveryRate.BINS * FalseDiscoveryRate.DECADES + 1, dtype=np.int64
-        )
+        default_factory=lambda: np.zeros(BINS * DECADES + 1, dtype=np.int64)
     )
 
     def add(self, p_values: NDArray[np.floating]) -> None:
         """Count p-values, 0 to 1; NaN is not counted."""
-        bins = self._bins(p_values[~np.isnan(p_values)])
+        bins = _bins(p_values[~np.isnan(p_values)])
         self.counts += np.bincount(bins, minlength=self.counts.size)
 
     def q_values(self, p_values: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -184,7 +182,7 @@ class FalseDiscoveryRate:
         """
         result = np.full(p_values.shape, np.nan)
         known = ~np.isnan(p_values)
-        result[known] = self._by_bin()[self._bins(p_values[known])]
+        result[known] = self._by_bin()[_bins(p_values[known])]
         return result
 
     def _by_bin(self) -> NDArray[np.float64]:
@@ -192,16 +190,18 @@ class FalseDiscoveryRate:
         tests = int(rank[0])
         if not tests:
             return np.ones(self.counts.size)
-        ends = 10.0 ** (-np.arange(self.counts.size) / self.BINS)
+        ends = 10.0 ** (-np.arange(self.counts.size) / BINS)
         harmonic = float(digamma(tests + 1) + np.euler_gamma)  # 1 + 1/2 + … + 1/tests
         with np.errstate(divide="ignore"):
             rate = ends * (tests * harmonic) / rank
         # The least rate of any larger p-value; bin 0 is that of the largest.
         return np.minimum(np.minimum.accumulate(rate), 1.0)
 
-    def _bins(self, p_values: NDArray[np.floating]) -> NDArray[np.int64]:
-        decades = -np.log10(np.maximum(p_values, 10.0**-self.DECADES, dtype=np.float64))
-        return np.asarray(np.clip(decades, 0, None) * self.BINS, dtype=np.int64)
+
+def _bins(p_values: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return the bin of each p-value; bin 0 ends at 1."""
+    decades = -np.log10(np.maximum(p_values, 10.0**-DECADES, dtype=np.float64))
+    return np.asarray(np.clip(decades, 0, None) * BINS, dtype=np.int64)
 
 
 def _levels(z: FloatArray, partners: NDArray[np.integer]) -> FloatArray:

@@ -6,8 +6,8 @@ p-values are counted. The second one also counts similar pairs at the edge of th
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from cryocorr_tui.core.preprocessing import WorkingSet
 from cryocorr_tui.core.significance import FalseDiscoveryRate, Null, fit_null
 from cryocorr_tui.core.store import RunStore
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Survey", "begin_survey", "count_pairs"]
 
 # Classes of either set that every class of the other is looked at with, to fit the null.
 PARTNERS = 512
@@ -30,9 +30,9 @@ SIMILAR = 0.01  # p-value of pairs whose pose at the edge of the search is worth
 EDGE = 0.99  # of the largest shift
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Survey:
-    """What is known of all pairs of a run together.
+    """What is known of all pairs of a run together; filled by `count_pairs`.
 
     Attributes
     ----------
@@ -45,8 +45,8 @@ class Survey:
     """
 
     null: Null
-    rate: FalseDiscoveryRate
-    at_largest_shift: int
+    rate: FalseDiscoveryRate = field(default_factory=FalseDiscoveryRate)
+    at_largest_shift: int = 0
 
     def chance(
         self, blend: FloatArray, i: NDArray[np.integer], j: NDArray[np.integer]
@@ -69,40 +69,40 @@ class Survey:
         return p_values, self.rate.q_values(p_values)
 
 
-def survey(store: RunStore, working: WorkingSet) -> Generator[int, None, Survey]:
-    """Read all pairs of a run, yielding how many rows of pairs are read.
-
-    Returns
-    -------
-    Survey
+def begin_survey(store: RunStore) -> Survey:
+    """Fit the null to a sample of all pairs; none is counted yet.
 
     Raises
     ------
     OutputError
         If the store is damaged.
     """
-    null = _fitted(store)
-    rate = FalseDiscoveryRate()
-    reached = 0
-    j = np.arange(store.cols.start, store.cols.stop)
-    for rows in store.bands(PAIRS_AT_ONCE):
-        i = np.arange(rows.start, rows.stop)[:, np.newaxis]
-        pair = dict(zip(PAIR_FIELDS, store.window(rows, store.cols), strict=True))
-        p_values = null.p_values(pair["blend"], i, j)
-        rate.add(p_values)
-        shift = np.hypot(pair["shift_y_px"], pair["shift_x_px"]) / working.scale[i]
-        reached += int(((p_values < SIMILAR) & (shift > EDGE * working.max_shift)).sum())
-        yield rows.stop
-    return Survey(null, rate, reached)
-
-
-def _fitted(store: RunStore) -> Null:
     sets = (store.rows,) if store.split is None else (store.rows, store.cols)
     runs = [run for ids in sets for run in _evenly(ids)]
     blend = np.concatenate(
         [store.symmetric("blend", slice(0, store.n), run) for run in runs], axis=1
     )
-    return fit_null(blend, np.concatenate([np.arange(run.start, run.stop) for run in runs]))
+    return Survey(fit_null(blend, np.concatenate([np.arange(run.start, run.stop) for run in runs])))
+
+
+def count_pairs(store: RunStore, working: WorkingSet, survey: Survey) -> Iterator[int]:
+    """Count all pairs into `survey`, yielding how many rows of pairs are read.
+
+    Raises
+    ------
+    OutputError
+        If the store is damaged.
+    """
+    j = np.arange(store.cols.start, store.cols.stop)
+    for rows in store.bands(PAIRS_AT_ONCE):
+        i = np.arange(rows.start, rows.stop)[:, np.newaxis]
+        pair = dict(zip(PAIR_FIELDS, store.window(rows, store.cols), strict=True))
+        p_values = survey.null.p_values(pair["blend"], i, j)
+        survey.rate.add(p_values)
+        shift = np.hypot(pair["shift_y_px"], pair["shift_x_px"]) / working.scale[i]
+        reached = (p_values < SIMILAR) & (shift > EDGE * working.max_shift)
+        survey.at_largest_shift += int(reached.sum())
+        yield rows.stop
 
 
 def _evenly(ids: slice) -> list[slice]:
