@@ -240,7 +240,9 @@ def analyze(
         with _timed(timings, "writing tables"):
             tables = _write_classes(output, material, groups)
             tables += _write_pairs(store, material, found, matrices, min_score)
-            if groups is not None:
+            if groups is None:
+                (output / "groups.csv").unlink(missing_ok=True)  # of a resumed run with more memory
+            else:
                 tables.append(output / "groups.csv")
                 blend = store.symmetric("blend", slice(None), slice(None))
                 export.write_groups(

@@ -554,8 +554,9 @@ def test_detect_refuses_a_stack_and_a_picture_without_squares(stack: Path, tmp_p
 def test_more_classes_than_memory_can_group_are_still_compared(
     stack: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    list(analyze([stack], tmp_path, SEVERAL_TILES))
     monkeypatch.setattr(analysis, "BYTES_PER_PAIR", 1e6)
-    events = list(analyze([stack], tmp_path, SEVERAL_TILES))
+    events = list(analyze([stack], tmp_path, SEVERAL_TILES, resume=True))
     assert (
         "The 12 class averages are not grouped: all pairs at once take 0.1 GB of memory; give "
         "--resume --memory 0.1 for that."
