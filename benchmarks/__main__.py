@@ -21,7 +21,9 @@ BENCHMARKS = {
     "labels": "benchmarks.labels",
     "reference": "benchmarks.reference",
     "io": "benchmarks.input_output",
+    "memory": "benchmarks.memory",
     "quality": "benchmarks.quality_scores",
+    "significance": "benchmarks.significance",
 }
 
 
@@ -36,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="tiny sizes: only that all runs")
-    parser.add_argument("--large", action="store_true", help="also N = 1000 (minutes)")
+    parser.add_argument("--large", action="store_true", help="also N = 1000 to 20,000 (minutes)")
     parser.add_argument("--data", type=Path, help="folder of real stacks/ and montages/")
     arguments = parser.parse_args()
     names = arguments.names or list(BENCHMARKS)

@@ -233,7 +233,11 @@ def _simulated(
         points = (structure.positions - centre) @ direction[:2].T / optics.pixel_size
         resolution = 2.2 * optics.pixel_size * rng.uniform(1.1, 1.6)
         signal = clean_view(
-            points, structure.weights, optics=optics, resolution=resolution, pose=_pose(rng, box)
+            points,
+            structure.weights,
+            optics=optics,
+            resolution=resolution,
+            pose=pose_about_centre(rng, box),
         )
         images.append(
             draw_class_average(
@@ -252,7 +256,7 @@ def _bad_copy(image: FloatArray, snr: float, rng: np.random.Generator) -> FloatA
     level = float(np.median(image))
     moved = cv2.warpAffine(
         image,
-        _pose(rng, box).sampling_matrix(box),
+        pose_about_centre(rng, box).sampling_matrix(box),
         (box, box),
         flags=cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP,
         borderValue=level,
@@ -264,7 +268,7 @@ def _bad_copy(image: FloatArray, snr: float, rng: np.random.Generator) -> FloatA
     return np.asarray(blurred + noise * spread, dtype=np.float32)
 
 
-def _pose(rng: np.random.Generator, box: int) -> Pose:
+def pose_about_centre(rng: np.random.Generator, box: int) -> Pose:
     angle = rng.uniform(0, 2 * np.pi)
     away = LARGEST_SHIFT * box * np.sqrt(rng.uniform())
     return Pose(

@@ -22,6 +22,7 @@ from cryocorr_tui.core import analysis, model, simulation, store
 from cryocorr_tui.core.analysis import (
     AnalysisFinished,
     DetectionFinished,
+    MatchFinished,
     Notice,
     StageProgressed,
     StageStarted,
@@ -84,7 +85,7 @@ def test_without_a_command_the_help_is_printed_as_wrong_usage(
     assert main([]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert all(name in err for name in ("detect", "analyze", "simulate", "demo", "doctor"))
+    assert all(name in err for name in ("detect", "analyze", "match", "simulate", "demo", "doctor"))
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "cuda:0,1"])
@@ -238,6 +239,35 @@ def test_detect_tells_how_many_squares_it_found(
     assert capsys.readouterr() == ("out/squares.csv\n", "21 squares\n")
 
 
+def test_match_prints_how_many_classes_have_a_counterpart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    called: dict[str, Any] = {}
+
+    def run(set_a: Any, set_b: Any, output: Any, settings: Any, **options: Any) -> Iterator[object]:
+        called.update(set_a=set_a, set_b=set_b, output=output, settings=settings, **options)
+        yield StageStarted("comparing pairs", 12)
+        yield MatchFinished(Path("out"), (4, 3), 12, (3, 2), 2, (Path("out/matches.csv"),))
+
+    monkeypatch.setattr(analysis, "match", run)
+    for name in ("k10.spi", "k2.spi", ".hidden"):
+        (tmp_path / name).touch()
+    arguments = ["match", str(tmp_path), "b.mrcs", "-o", "out", "--resume", "--matrix", "ncc"]
+    assert main(arguments) == 0
+    assert called["set_a"] == [tmp_path / "k2.spi", tmp_path / "k10.spi"]
+    assert called["set_b"] == [Path("b.mrcs")]
+    assert called["settings"] == Settings()
+    assert (called["resume"], called["overwrite"], called["matrices"]) == (True, False, ("ncc",))
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "3 of 4 class averages of A have a counterpart in B (q < 0.05)",
+        "2 of 3 class averages of B have a counterpart in A (q < 0.05)",
+        "2 pairs of classes are the best of each other",
+        "out/matches.csv",
+    ]
+    assert err.splitlines()[-1] == "7 class averages, 12 pairs"
+
+
 def test_plain_progress_is_a_line_for_each_tenth_and_never_two_at_once() -> None:
     seconds = iter(range(1000))
     console = Console(file=io.StringIO(), width=80)
@@ -248,6 +278,40 @@ def test_plain_progress_is_a_line_for_each_tenth_and_never_two_at_once() -> None
     written = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert written[:3] == ["pairs (100)", "pairs: 10%, 45 s left", "pairs: 20%, 40 s left"]
     assert len(written) == 11
+
+
+def test_the_time_left_counts_only_what_is_left_of_a_resumed_run() -> None:
+    seconds = iter([0.0, 10.0, 20.0])
+    console = Console(file=io.StringIO(), width=80)
+    lines = Lines(console, clock=lambda: next(seconds))
+    lines.start("pairs", 100, 50)
+    lines.advance(60)  # 10 in 10 s, 40 to go
+    lines.advance(80)
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "pairs (100, 50 done before)",
+        "pairs: 60%, 40 s left",
+        "pairs: 80%, 13 s left",
+    ]
+
+
+def test_the_time_left_goes_by_the_work_where_pairs_differ_in_cost() -> None:
+    seconds = iter([0.0, 10.0])
+    console = Console(file=io.StringIO(), width=80)
+    lines = Lines(console, clock=lambda: next(seconds))
+    lines.start("pairs", 100, 0, 0.0)
+    lines.advance(10, 0.25)
+    assert console.file.getvalue().splitlines()[-1] == "pairs: 10%, 30 s left"  # type: ignore[attr-defined]
+
+
+def test_a_bar_of_a_resumed_run_begins_where_it_was(
+    faked: Callable[..., FakeRun],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    faked(StageStarted("pairs", 4, 3), FINISHED)
+    assert main(ANALYZE) == 0
+    assert "3/4" in capsys.readouterr().err
 
 
 def test_plain_progress_of_unknown_length_names_the_stage_alone() -> None:
@@ -400,7 +464,7 @@ def test_the_summary_shows_the_best_pairs_and_holds_them_against_the_truth(
     assert str(tables[1]) in text
 
 
-@pytest.mark.parametrize("command", ["detect", "analyze", "simulate", "demo", "doctor"])
+@pytest.mark.parametrize("command", ["detect", "analyze", "match", "simulate", "demo", "doctor"])
 def test_each_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])

@@ -23,6 +23,7 @@ from cryocorr_tui.core.errors import CryocorrError
 __all__ = ["main"]
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+RESUMABLE = ("analyze", "match")
 PIPE_CLOSED = 128 + 13  # what a shell reports of a program that SIGPIPE ended
 
 
@@ -80,7 +81,7 @@ def _require_reference_mode(parser: argparse.ArgumentParser, arguments: argparse
 
 
 def _way_on(command: str) -> str:
-    return "; the same command with --resume goes on from here" if command == "analyze" else ""
+    return "; the same command with --resume goes on from here" if command in RESUMABLE else ""
 
 
 @contextlib.contextmanager

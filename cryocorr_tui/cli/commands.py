@@ -7,10 +7,13 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from cryocorr_tui.cli.console import data_console, talk_console
 from cryocorr_tui.cli.progress import meter_on
+
+if TYPE_CHECKING:
+    from cryocorr_tui.core.model import Settings
 
 __all__ = ["COMMANDS"]
 
@@ -50,43 +53,45 @@ def detect(options: argparse.Namespace) -> None:
 def analyze(options: argparse.Namespace) -> None:
     """Score all pairs and group same views."""
     from cryocorr_tui.core import analysis
-    from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings
 
-    # What was not given keeps the default of the core.
-    chosen: dict[str, Any] = {}
-    if options.weights is not None:
-        chosen["weights"] = MetricWeights(**options.weights)
-    if options.mask_diameter is not None:
-        chosen["mask_diameter"] = MaskDiameter(*options.mask_diameter)
-    settings = Settings(
-        device=options.device,
-        max_shift=options.max_shift,
-        mirror=not options.no_mirror,
-        quality_weight=options.quality_weight,
-        pixel_size=options.pixel_size,
-        box=options.box,
-        memory=options.memory,
-        seed=options.seed,
-        reading=options.reading,
-        bottom_up=options.bottom_up,
-        min_box=options.min_box,
-        **chosen,
-    )
     finished = _follow(
         analysis.analyze(
-            options.inputs,
-            options.output,
-            settings,
-            overwrite=options.overwrite,
-            resume=options.resume,
-            matrices=options.matrices,
-            min_score=options.min_score,
+            options.inputs, options.output, _search_settings(options), **_run_options(options)
         )
     )
     talk_console().print(
         f"{finished.classes} class averages, {_counted(finished.pairs, 'pair')}, "
         f"{_counted(finished.groups, 'group')}"
     )
+    _print_paths(finished.tables)
+
+
+def match(options: argparse.Namespace) -> None:
+    """Score every class of one set against every one of another."""
+    from cryocorr_tui.core import analysis
+    from cryocorr_tui.core.inputs import expand_set
+
+    finished = _follow(
+        analysis.match(
+            expand_set(options.set_a),
+            expand_set(options.set_b),
+            options.output,
+            _search_settings(options),
+            **_run_options(options),
+        )
+    )
+    talk_console().print(
+        f"{_counted(sum(finished.classes), 'class average')}, {_counted(finished.pairs, 'pair')}"
+    )
+    console = data_console()
+    for one, other, found, classes in zip(
+        "AB", "BA", finished.found, finished.classes, strict=True
+    ):
+        console.print(
+            f"{found} of {classes} class averages of {one} have a counterpart in {other} "
+            f"(q < {analysis.FOUND:g})"
+        )
+    console.print(f"{finished.mutual} pairs of classes are the best of each other")
     _print_paths(finished.tables)
 
 
@@ -148,10 +153,42 @@ def doctor(options: argparse.Namespace) -> None:
 COMMANDS = {
     "detect": detect,
     "analyze": analyze,
+    "match": match,
     "simulate": simulate,
     "demo": demo,
     "doctor": doctor,
 }
+
+
+def _search_settings(options: argparse.Namespace) -> Settings:
+    """Return the settings of a search; what was not given keeps the default of the core."""
+    from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings
+
+    chosen: dict[str, Any] = {}
+    if options.weights is not None:
+        chosen["weights"] = MetricWeights(**options.weights)
+    if options.mask_diameter is not None:
+        chosen["mask_diameter"] = MaskDiameter(*options.mask_diameter)
+    return Settings(
+        device=options.device,
+        max_shift=options.max_shift,
+        mirror=not options.no_mirror,
+        quality_weight=options.quality_weight,
+        pixel_size=options.pixel_size,
+        box=options.box,
+        memory=options.memory,
+        seed=options.seed,
+        reading=options.reading,
+        bottom_up=options.bottom_up,
+        min_box=options.min_box,
+        **chosen,
+    )
+
+
+def _run_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what a run needs beside its settings."""
+    names = ("overwrite", "resume", "matrices", "min_score")
+    return {name: getattr(options, name) for name in names}
 
 
 def _follow(events: Iterator[Any]) -> Any:
@@ -165,10 +202,12 @@ def _follow(events: Iterator[Any]) -> Any:
     with _closing(events), meter_on(talk_console()) as meter:
         for event in events:
             match event:
-                case StageStarted(stage, total):
-                    meter.start(stage, total)
-                case StageProgressed(done=done) | TileScored(done=done):
+                case StageStarted(stage, total, done, share):
+                    meter.start(stage, total, done, share)
+                case StageProgressed(done=done):
                     meter.advance(done)
+                case TileScored(done=done, share=share):
+                    meter.advance(done, share)
                 case Notice(text, warning=True):
                     meter.warn(text)
                 case Notice(text):

@@ -38,8 +38,11 @@ def build_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
 
-    inputs, run, search = _input_options(), _run_options(), _search_options()
-    detect = add("detect", "cut montages into squares, one class average each", inputs, run)
+    inputs, reading = _inputs(), _reading_options()
+    run, search, tables = _run_options(), _search_options(), _table_options()
+    detect = add(
+        "detect", "cut montages into squares, one class average each", inputs, reading, run
+    )
     _add_output(detect)
     detect.add_argument(
         "--mode",
@@ -50,26 +53,18 @@ def build_parser() -> argparse.ArgumentParser:
     _add_hunt(detect)
 
     analyze = add(
-        "analyze", "score all pairs of class averages and group same views", inputs, run, search
+        "analyze",
+        "score all pairs of class averages and group same views",
+        *(inputs, reading, run, search, tables),
     )
-    _add_output(analyze).add_argument(
-        "--resume", action="store_true", help="go on with the interrupted run in DIR"
+    _add_resume(_add_output(analyze))
+
+    match = add(
+        "match",
+        "score every class average of one set against every one of another",
+        *(_sets(), reading, run, search, tables),
     )
-    analyze.add_argument(
-        "--matrix",
-        dest="matrices",
-        type=_matrices,
-        default=(),
-        metavar="NAME,…",
-        help=f"also write an N×N matrix of each of these: {', '.join(MATRICES)}",
-    )
-    analyze.add_argument(
-        "--min-score",
-        type=_number(0.0, 1.0),
-        default=0.5,
-        metavar="SCORE",
-        help="above 3000 classes, only pairs over this score are written to pairs.csv",
-    )
+    _add_resume(_add_output(match))
 
     _add_simulation(add("simulate", "make class averages with exact truth from a structure file"))
 
@@ -80,9 +75,25 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _input_options() -> argparse.ArgumentParser:
+def _inputs() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="stack or montage")
+    return options
+
+
+def _sets() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    for name in ("SET_A", "SET_B"):
+        options.add_argument(
+            name.lower(),
+            metavar=name,
+            help="stack or montage, a folder of them, or a quoted pattern as in 'job/*.spi'",
+        )
+    return options
+
+
+def _reading_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
     options.add_argument(
         "--as",
         dest="reading",
@@ -188,6 +199,28 @@ def _add_hunt(detect: argparse.ArgumentParser) -> None:
     )
 
 
+def _table_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    tables = options.add_argument_group("tables")
+    tables.add_argument(
+        "--matrix",
+        dest="matrices",
+        type=_matrices,
+        default=(),
+        metavar="NAME,…",
+        help=f"also write a matrix of each of these: {', '.join(MATRICES)}",
+    )
+    tables.add_argument(
+        "--min-score",
+        type=_number(0.0, 1.0),
+        default=0.5,
+        metavar="SCORE",
+        help="with more pairs than 3000 classes have, only those over this score are written to "
+        "pairs.csv (default: 0.5)",
+    )
+    return options
+
+
 def _add_simulation(simulate: argparse.ArgumentParser) -> None:
     _add_output(simulate)
     simulate.add_argument(
@@ -263,6 +296,12 @@ def _add_output(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveG
     filled = parser.add_mutually_exclusive_group()
     filled.add_argument("--overwrite", action="store_true", help="replace what DIR holds")
     return filled
+
+
+def _add_resume(filled: argparse._MutuallyExclusiveGroup) -> None:
+    filled.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted run in DIR"
+    )
 
 
 def _number(

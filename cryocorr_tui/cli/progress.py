@@ -14,7 +14,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -27,11 +26,14 @@ LINES_PER_STAGE = 10
 class Meter(Protocol):
     """Shows how far a run is."""
 
-    def start(self, stage: str, total: int) -> None:
-        """Begin a stage of `total` steps (0: unknown); the one before is over."""
+    def start(self, stage: str, total: int, done: int = 0, share: float | None = None) -> None:
+        """Begin a stage of `total` steps (0: unknown); the one before is over.
 
-    def advance(self, done: int) -> None:
-        """Show that `done` steps of the stage are behind us."""
+        An earlier run has `done` some of them, `share` of the work (None: that of the steps).
+        """
+
+    def advance(self, done: int, share: float | None = None) -> None:
+        """Show that `done` steps of the stage, `share` of its work, are behind us."""
 
     def tell(self, sentence: str) -> None:
         """Show what was found."""
@@ -50,7 +52,7 @@ def meter_on(console: Console) -> Iterator[Meter]:
         TextColumn("{task.description}", style="stage"),
         BarColumn(style="bar.rest", complete_style="bar.done", finished_style="bar.done"),
         MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[rest]}", style="progress.remaining"),
         console=console,
     ) as progress:
         bars = Bars(progress)
@@ -61,19 +63,26 @@ def meter_on(console: Console) -> Iterator[Meter]:
 class Bars:
     """One bar a stage, with the time left."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, clock: Callable[[], float] = time.monotonic) -> None:
         self._progress = progress
+        self._clock = clock
         self._task: TaskID | None = None
+        self._total = 0
+        self._begun = self._before = 0.0
 
-    def start(self, stage: str, total: int) -> None:
+    def start(self, stage: str, total: int, done: int = 0, share: float | None = None) -> None:
         """Draw a new bar below."""
         self.finish()
-        self._task = self._progress.add_task(stage, total=total or None)
+        self._total = total
+        self._task = self._progress.add_task(stage, total=total or None, completed=done, rest="")
+        self._begun, self._before = self._clock(), _share(share, done, total)
 
-    def advance(self, done: int) -> None:
+    def advance(self, done: int, share: float | None = None) -> None:
         """Lengthen the bar."""
         if self._task is not None:
-            self._progress.update(self._task, completed=done)
+            elapsed = self._clock() - self._begun
+            rest = _rest(elapsed, self._before, _share(share, done, self._total))
+            self._progress.update(self._task, completed=done, rest=rest)
 
     def tell(self, sentence: str) -> None:
         """Print the sentence above the bars."""
@@ -98,24 +107,26 @@ class Lines:
         self._clock = clock
         self._stage, self._total = "", 0
         self._tenths = 0
-        self._begun = self._spoke = 0.0
+        self._begun = self._spoke = self._before = 0.0
 
-    def start(self, stage: str, total: int) -> None:
+    def start(self, stage: str, total: int, done: int = 0, share: float | None = None) -> None:
         """Name the stage."""
-        self._stage, self._total, self._tenths = stage, total, 0
+        self._stage, self._total = stage, total
+        self._tenths = done * LINES_PER_STAGE // total if total else 0
+        self._before = _share(share, done, total)
         self._begun = self._spoke = self._clock()
-        self._console.print(f"{stage} ({total})" if total else stage)
+        before = f", {done} done before" if done else ""
+        self._console.print(f"{stage} ({total}{before})" if total else stage)
 
-    def advance(self, done: int) -> None:
+    def advance(self, done: int, share: float | None = None) -> None:
         """Tell what part is done and how long the rest will take, once every tenth at most."""
         now = self._clock()
         tenths = done * LINES_PER_STAGE // self._total if self._total else 0
         if tenths <= self._tenths or now - self._spoke < SECONDS_BETWEEN_LINES:
             return
         self._tenths, self._spoke = tenths, now
-        left = (now - self._begun) * (self._total - done) / done
-        rest = f", {_duration(left)} left" if done < self._total else ""
-        self._console.print(f"{self._stage}: {done / self._total:.0%}{rest}")
+        rest = _rest(now - self._begun, self._before, _share(share, done, self._total))
+        self._console.print(f"{self._stage}: {done / self._total:.0%}, {rest}")
 
     def tell(self, sentence: str) -> None:
         """Print the sentence."""
@@ -124,6 +135,31 @@ class Lines:
     def warn(self, sentence: str) -> None:
         """Print it as a warning."""
         self._console.print(_warning(sentence))
+
+
+def _share(share: float | None, done: int, total: int) -> float:
+    if share is not None:
+        return share
+    return done / total if total else 0.0
+
+
+def _rest(elapsed: float, before: float, share: float) -> str:
+    """Return how long the rest will take, in words; once all is done, how long it took.
+
+    The rest takes as long, for its work, as all that this run has done: the speed of the last half
+    minute, which is the custom, would mislead, since tiles of pairs differ in cost. What an earlier
+    run has done took none of this one's time.
+
+    Parameters
+    ----------
+    elapsed : float
+        Seconds since the stage began.
+    before, share : float
+        Part of its work that was behind then, and that is behind now, 0 to 1.
+    """
+    if share >= 1 or share <= before:
+        return _duration(elapsed)
+    return f"{_duration(elapsed * (1 - share) / (share - before))} left"
 
 
 def _warning(sentence: str) -> Text:

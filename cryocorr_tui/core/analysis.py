@@ -11,17 +11,17 @@ import json
 import platform
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import cv2
 import mrcfile
 import numpy as np
-from numpy.typing import NDArray
 
 import cryocorr_tui
 from cryocorr_tui.core import export
@@ -34,9 +34,11 @@ from cryocorr_tui.core.files import (
     check_output,
     prepare_output,
 )
-from cryocorr_tui.core.grouping import group_classes
+from cryocorr_tui.core.grouping import BYTES_PER_PAIR, group_classes
 from cryocorr_tui.core.inputs import Inputs, find_squares, read_sources, to_class_averages
+from cryocorr_tui.core.matching import Matches, find_matches
 from cryocorr_tui.core.model import (
+    PAIR_FIELDS,
     ClassAverage,
     Groups,
     Montage,
@@ -48,35 +50,42 @@ from cryocorr_tui.core.overlay import draw_overlay
 from cryocorr_tui.core.preprocessing import WorkingSet, fourier_resample, prepare
 from cryocorr_tui.core.quality import score_quality
 from cryocorr_tui.core.scheduling import score_tiles
-from cryocorr_tui.core.significance import Null, benjamini_yekutieli, fit_null
 from cryocorr_tui.core.similarity import PairScorer, tile_size, warm_up
-from cryocorr_tui.core.store import STORE_NAME, RunStore
+from cryocorr_tui.core.store import STORE_NAME, RunStore, Tile
+from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
 
 __all__ = [
     "AnalysisFinished",
     "DetectionFinished",
     "Event",
+    "MatchFinished",
     "Notice",
     "StageProgressed",
     "StageStarted",
     "TileScored",
     "analyze",
     "detect",
+    "match",
 ]
 
-SIMILAR = 0.01  # p-value of pairs whose pose at the edge of the search is worth a warning
-EDGE = 0.99  # of the largest shift
-MOST_GROUPED = 8000  # classes; linkage needs all pairs in memory at once
+PREPARING = 10  # ordinary pairs that take as long as to prepare one class: 8 at 64², 13 at 128²
 HOST_SHARE, CARD_SHARE = 0.5, 0.8  # of the free memory that a run takes unless told how much
+FOUND = 0.05  # q-value from which down a class has a counterpart in the other set
 MOST_NAMED = 5  # classes left out for one reason that are named in a sentence
 
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A stage begins; `total` steps are ahead, 0 where the number is not known."""
+    """A stage of `total` steps (0: unknown) begins.
+
+    An earlier run has ``done`` so many of them, which is ``share`` of the work (as in
+    `TileScored`).
+    """
 
     stage: str
     total: int
+    done: int = 0
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,12 +106,17 @@ class Notice:
 
 @dataclass(frozen=True)
 class TileScored:
-    """A block of pairs is in the store; `done` of `total` pairs are."""
+    """A block of pairs is in the store; `done` of `total` pairs are.
+
+    ``share`` is the part of the work that is behind, 0 to 1 (None: that of the pairs): not every
+    pair costs the same.
+    """
 
     rows: slice
     cols: slice
     done: int
     total: int
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +139,52 @@ class DetectionFinished:
     tables: tuple[Path, ...]
 
 
-Event = StageStarted | StageProgressed | Notice | TileScored | AnalysisFinished | DetectionFinished
+@dataclass(frozen=True)
+class MatchFinished:
+    """All tables of a comparison of two sets are written.
+
+    ``classes`` and ``found`` are for both sets: how many each has, and how many of them have a
+    counterpart in the other at a q-value below `FOUND`. ``mutual`` counts pairs of classes that are
+    the best partner of each other, at such a q-value.
+    """
+
+    folder: Path
+    classes: tuple[int, int]
+    pairs: int
+    found: tuple[int, int]
+    mutual: int
+    tables: tuple[Path, ...]
+
+
+Event = (
+    StageStarted
+    | StageProgressed
+    | Notice
+    | TileScored
+    | AnalysisFinished
+    | DetectionFinished
+    | MatchFinished
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Material:
+    """What a run works on; the first `split` classes against the others, or (None) all with all."""
+
+    sources: Inputs
+    classes: tuple[ClassAverage, ...]
+    working: WorkingSet
+    quality: Quality
+    backends: Sequence[Backend]
+    settings: Settings
+    split: int | None
+    fingerprint: str
+    peaks: dict[str, int] = field(default_factory=dict)  # bytes held by each device, by its name
+
+    @property
+    def reasons(self) -> dict[int, str]:
+        """Why a class was left out, by class id."""
+        return {k: reason for k, reason in enumerate(self.working.reasons) if reason}
 
 
 def analyze(
@@ -166,72 +225,115 @@ def analyze(
         With one sentence that says what to mend. Nothing of an earlier run is touched before the
         inputs have been read and understood.
     """
-    check_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
     timings: dict[str, float] = {}
     began = time.perf_counter()
-    with _timed(timings, "reading"):
-        sources = yield from _take_in(inputs, settings)
-        classes = to_class_averages(sources)
-        working = prepare(classes, settings)
-    backends, remark = choose_backends(settings.device)
-    for text in (*sources.warnings, *working.notes, *_left_out(classes, working)):
-        yield Notice(text)
-    if remark:
-        yield Notice(remark, warning=False)
-
-    yield StageStarted("scoring quality", len(classes))
-    with _timed(timings, "scoring quality"):
-        quality = _quality(working)
-        yield StageProgressed("scoring quality", len(classes))
-
-    fingerprint = _fingerprint(working, settings, backends[0])
-    prepare_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
-    peaks: dict[str, int] = {}
-    with _store(output, working, settings, fingerprint, backends) as store:
+    material = yield from _prepare(
+        inputs, None, output, settings, timings, overwrite=overwrite, resume=resume
+    )
+    with _store(output, material) as store:
         with _timed(timings, "comparing"):
-            yield from _compare(store, working, settings, backends, peaks)
+            yield from _compare(store, material)
+        with _timed(timings, "surveying"):
+            found = yield from _survey(store, material)
         yield StageStarted("grouping", 0)
         with _timed(timings, "grouping"):
-            null, groups = _group(store, quality)
-        if groups is None:
-            yield Notice(f"More than {MOST_GROUPED} class averages are not grouped.")
-        else:
-            yield Notice(f"Groups: {groups.criterion}.", warning=False)
-        p_values = null.p_values(store.condensed("blend"))
-        if reached := _at_largest_shift(store, working, p_values):
-            yield Notice(
-                f"{reached} similar pairs reach the largest shift that was searched, so they may "
-                "fit better beyond it; try a larger --max-shift."
-            )
+            groups, said = _group(store, material, found)
+            yield said
         yield StageStarted("writing tables", 0)
         with _timed(timings, "writing tables"):
-            tables = _write_tables(
-                store, sources, classes, working, quality, groups, p_values, settings,
-                matrices=matrices, min_score=min_score,
-            )  # fmt: skip
+            tables = _write_classes(output, material, groups)
+            tables += _write_pairs(store, material, found, matrices, min_score)
+            if groups is None:
+                (output / "groups.csv").unlink(missing_ok=True)  # of a resumed run with more memory
+            else:
+                tables.append(output / "groups.csv")
+                blend = store.symmetric("blend", slice(None), slice(None))
+                export.write_groups(
+                    tables[-1], groups, material.classes, material.quality.quality, blend
+                )
+            tables += _write_squares(output, material)
         timings["all"] = time.perf_counter() - began
         tables.append(output / "run.json")
         export.write_run_json(
             tables[-1],
             {
-                **_provenance(sources, classes, settings),
-                "device": ",".join(backend.name for backend in backends),
-                "device_peak_bytes": peaks,
-                "fingerprint": fingerprint,
-                "classes": len(classes),
-                "pairs": store.pairs_done(),
-                "null": asdict(null),
+                **_told_of_run(store, material, found),
                 "grouping": None if groups is None else groups.criterion,
-                "seconds": {stage: round(value, 3) for stage, value in timings.items()},
+                "seconds": _rounded(timings),
             },
         )
         yield AnalysisFinished(
             folder=output,
-            classes=len(classes),
+            classes=store.n,
             pairs=store.pairs_done(),
             groups=0 if groups is None else len(groups.representatives),
             tables=tuple(tables),
         )
+
+
+def match(
+    set_a: Sequence[Path],
+    set_b: Sequence[Path],
+    output: Path,
+    settings: Settings,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    matrices: Sequence[str] = (),
+    min_score: float = 0.5,
+) -> Iterator[Event]:
+    """Compare every class average of one set with every one of another and write every table.
+
+    Parameters
+    ----------
+    set_a, set_b : sequence of Path
+        Stacks, montages, or pictures of one class average each. Different pixel sizes are brought
+        together as in `analyze`.
+    output, settings, overwrite, resume, min_score
+        As in `analyze`.
+    matrices : sequence of str
+        Further fields to write as |A|×|B| tables, beside the score.
+
+    Yields
+    ------
+    Event
+        The last one is `MatchFinished`.
+
+    Raises
+    ------
+    CryocorrError
+        With one sentence that says what to mend. Nothing of an earlier run is touched before the
+        inputs have been read and understood.
+    """
+    timings: dict[str, float] = {}
+    began = time.perf_counter()
+    material = yield from _prepare(
+        set_a, set_b, output, settings, timings, overwrite=overwrite, resume=resume
+    )
+    with _store(output, material) as store:
+        with _timed(timings, "comparing"):
+            yield from _compare(store, material)
+        with _timed(timings, "surveying"):
+            found = yield from _survey(store, material)
+        yield StageStarted("writing tables", 0)
+        with _timed(timings, "writing tables"):
+            matches = find_matches(
+                store,
+                quality=material.quality.quality,
+                quality_weight=settings.quality_weight,
+            )
+            sets = np.where(np.arange(store.n) < store.rows.stop, "A", "B").tolist()
+            tables = [output / "matches.csv"]
+            export.write_matches(tables[0], matches, material.classes, sets, chance=found.chance)
+            tables += _write_classes(output, material, None, {"set": sets})
+            tables += _write_pairs(store, material, found, matrices, min_score)
+            tables += _write_squares(output, material)
+        timings["all"] = time.perf_counter() - began
+        tables.append(output / "run.json")
+        export.write_run_json(
+            tables[-1], {**_told_of_run(store, material, found), "seconds": _rounded(timings)}
+        )
+        yield _match_finished(store, matches, found, tables)
 
 
 def detect(
@@ -284,7 +386,7 @@ def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, Non
     for done in read_sources(inputs, settings, taken):
         yield StageProgressed("reading", done)
     pictures = any(isinstance(source, Montage) for source in taken.sources)
-    if settings.reference is not None or (pictures and settings.reading != "images"):
+    if pictures and settings.reading != "images":
         yield StageStarted("finding squares", len(inputs))
         for done in find_squares(taken, settings):
             yield StageProgressed("finding squares", done)
@@ -293,59 +395,129 @@ def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, Non
     return taken
 
 
-def _compare(
-    store: RunStore,
-    working: WorkingSet,
+def _prepare(
+    first: Sequence[Path],
+    second: Sequence[Path] | None,
+    output: Path,
     settings: Settings,
-    backends: Sequence[Backend],
-    peaks: dict[str, int],
-) -> Generator[Event, None, None]:
-    """Score the tiles that are not in the store yet; `peaks` receives the bytes of each device."""
-    total = store.n * (store.n - 1) // 2
+    timings: dict[str, float],
+    *,
+    overwrite: bool,
+    resume: bool,
+) -> Generator[Event, None, _Material]:
+    """Read one set or two and make them ready to be compared, and the output folder as well."""
+    check_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
+    with _timed(timings, "reading"):
+        sources = yield from _take_in([*first, *(second or ())], settings)
+        classes = to_class_averages(sources)
+        working = prepare(classes, settings)
+        split = None if second is None else _split(first, classes, working)
+    backends, remark = choose_backends(settings.device)
+    for text in (*sources.warnings, *working.notes, *_left_out(classes, working)):
+        yield Notice(text)
+    if remark:
+        yield Notice(remark, warning=False)
+    yield StageStarted("scoring quality", len(classes))
+    with _timed(timings, "scoring quality"):
+        quality = _quality(working)
+        yield StageProgressed("scoring quality", len(classes))
+    fingerprint = _fingerprint(working, settings, backends[0], split)
+    prepare_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
+    return _Material(sources, classes, working, quality, backends, settings, split, fingerprint)
+
+
+def _split(first: Sequence[Path], classes: Sequence[ClassAverage], working: WorkingSet) -> int:
+    """Return how many classes are of the first set; the others are of the second.
+
+    Raises
+    ------
+    InputError
+        If either set has no class that can be compared.
+    """
+    names = {str(path) for path in first}
+    split = sum(item.source in names for item in classes)
+    for name, usable in (("first", working.usable[:split]), ("second", working.usable[split:])):
+        if not usable.any():
+            raise InputError(
+                f"The {name} set holds no class average that can be compared; give a file with at "
+                "least one picture of a particle."
+            )
+    return split
+
+
+def _compare(store: RunStore, material: _Material) -> Generator[Event, None, None]:
+    """Score the tiles that are not in the store yet."""
     done = store.pairs_done()
-    if done == total:
+    if done == store.pairs:
         return
-    memory = _memory(settings, backends)
+    settings, backends = material.settings, material.backends
     missing = (tile for tile in store.tiles() if not store.done(tile))
     try:
         yield StageStarted("loading kernels (compiled at the first run)", 0)
         for backend in backends:
             warm_up(backend)
-        yield StageStarted("comparing pairs", total)
+        work = sum(_work(tile) for tile in store.tiles())
+        behind = sum(_work(tile) for tile in store.tiles() if store.done(tile))
+        yield StageStarted("comparing pairs", store.pairs, done, behind / work)
+        memory = _memory(settings, backends)
         scored = score_tiles(
-            missing, backends, lambda on: PairScorer(working, settings, on, memory=memory)
+            missing, backends, lambda on: PairScorer(material.working, settings, on, memory=memory)
         )
         with closing(scored):
             for tile, block in scored:
                 store.write(tile, block)
-                _, height, width = block.shape
-                done += height * (height - 1) // 2 if tile.row == tile.col else height * width
-                yield TileScored(tile.rows, tile.cols, done, total)
-        peaks.update((backend.name, backend.memory().peak) for backend in backends)
+                done += tile.pairs
+                behind += _work(tile)
+                yield TileScored(tile.rows, tile.cols, done, store.pairs, behind / work)
+        material.peaks.update((backend.name, backend.memory().peak) for backend in backends)
     finally:
         for backend in backends:
             backend.release()
 
 
+def _work(tile: Tile) -> int:
+    """Return what a tile costs, in ordinary pairs.
+
+    The coarse search covers a whole tile, also on the diagonal, and columns are prepared when the
+    first row meets them.
+    """
+    height, width = int(tile.rows.stop - tile.rows.start), int(tile.cols.stop - tile.cols.start)
+    return height * width + (PREPARING * width if tile.row == 0 else 0)
+
+
+def _survey(store: RunStore, material: _Material) -> Generator[Event, None, Survey]:
+    """Learn what chance gives, and warn of poses at the edge of the search."""
+    yield StageStarted("surveying", store.rows.stop)
+    found = begin_survey(store)
+    for rows in count_pairs(store, material.working, found):
+        yield StageProgressed("surveying", rows)
+    if found.at_largest_shift:
+        yield Notice(
+            f"{found.at_largest_shift} similar pairs reach the largest shift that was searched, so "
+            "they may fit better beyond it; try a larger --max-shift."
+        )
+    return found
+
+
 @contextmanager
-def _store(
-    output: Path,
-    working: WorkingSet,
-    settings: Settings,
-    fingerprint: str,
-    backends: Sequence[Backend],
-) -> Iterator[RunStore]:
+def _store(output: Path, material: _Material) -> Iterator[RunStore]:
     """Open the store of an earlier run in `output`, or make a new one."""
     if (output / STORE_NAME).exists():
-        store = RunStore.open(output, fingerprint=fingerprint)
+        store = RunStore.open(output, fingerprint=material.fingerprint)
     else:
-        n, box = working.images.shape[:2]
-        memory, on_card = _memory(settings, backends), not backends[0].is_host
+        n, box = material.working.images.shape[:2]
+        settings = material.settings
         store = RunStore.create(
             output,
             n=n,
-            tile=tile_size(n, box, memory, on_card=on_card),
-            fingerprint=fingerprint,
+            tile=tile_size(
+                n,
+                box,
+                _memory(settings, material.backends),
+                on_card=not material.backends[0].is_host,
+            ),
+            split=material.split,
+            fingerprint=material.fingerprint,
             manifest={"settings": asdict(settings), "version": cryocorr_tui.__version__},
         )
     with store:
@@ -363,77 +535,81 @@ def _quality(working: WorkingSet) -> Quality:
     )
 
 
-def _at_largest_shift(store: RunStore, working: WorkingSet, p_values: NDArray[np.float64]) -> int:
-    """Return how many pairs that hardly are unrelated have their pose at the edge of the search."""
-    row = np.repeat(np.arange(store.n), np.arange(store.n)[::-1])  # i of each pair i < j
-    length = np.hypot(store.condensed("shift_y_px"), store.condensed("shift_x_px"))
-    return int(
-        ((p_values < SIMILAR) & (length / working.scale[row] > EDGE * working.max_shift)).sum()
+def _group(store: RunStore, material: _Material, found: Survey) -> tuple[Groups | None, Notice]:
+    """Group the classes, where memory allows, and say how."""
+    needed = BYTES_PER_PAIR * store.pairs / 1e9
+    if needed > _memory(material.settings, [Backend("cpu")]) / 1e9:
+        return None, Notice(
+            f"The {store.n} class averages are not grouped: all pairs at once take {needed:.1f} GB "
+            f"of memory; give --resume --memory {np.ceil(needed * 10) / 10:g} for that."
+        )
+    blend = store.symmetric("blend", slice(None), slice(None))
+    groups = group_classes(blend, quality=material.quality.quality, null=found.null)
+    return groups, Notice(f"Groups: {groups.criterion}.", warning=False)
+
+
+def _match_finished(
+    store: RunStore, matches: Matches, found: Survey, tables: Sequence[Path]
+) -> MatchFinished:
+    _, q_values = found.chance(matches.pairs[PAIR_FIELDS.index("blend")], *matches.pair_ids())
+    counterpart = q_values < FOUND
+    a, b = counterpart[store.rows], counterpart[store.cols]
+    return MatchFinished(
+        folder=store.folder,
+        classes=(a.size, b.size),
+        pairs=store.pairs_done(),
+        found=(int(a.sum()), int(b.sum())),
+        mutual=int((matches.mutual[store.rows] & a).sum()),
+        tables=tuple(tables),
     )
 
 
-def _group(store: RunStore, quality: Quality) -> tuple[Null, Groups | None]:
-    null = fit_null(store.condensed("blend"))
-    if store.n > MOST_GROUPED:
-        return null, None
-    blend = store.symmetric("blend", slice(None), slice(None))
-    return null, group_classes(blend, quality=quality.quality, null=null)
-
-
-def _write_tables(
-    store: RunStore,
-    sources: Inputs,
-    classes: Sequence[ClassAverage],
-    working: WorkingSet,
-    quality: Quality,
+def _write_classes(
+    folder: Path,
+    material: _Material,
     groups: Groups | None,
-    p_values: NDArray[np.float64],
-    settings: Settings,
-    *,
+    extra: Mapping[str, Sequence[object]] | None = None,
+) -> list[Path]:
+    contrast = ["bright" if sign > 0 else "dark" for sign in material.working.contrast]
+    export.write_classes(
+        folder / "classes.csv",
+        material.classes,
+        material.quality,
+        groups,
+        extra={"contrast": contrast, "reason": material.working.reasons, **(extra or {})},
+    )
+    return [folder / "classes.csv"]
+
+
+def _write_pairs(
+    store: RunStore,
+    material: _Material,
+    found: Survey,
     matrices: Sequence[str],
     min_score: float,
 ) -> list[Path]:
-    folder = store.folder
-    reasons = {k: reason for k, reason in enumerate(working.reasons) if reason}
-    tables = [folder / "classes.csv"]
-    contrast = ["bright" if sign > 0 else "dark" for sign in working.contrast]
-    export.write_classes(
-        tables[-1],
-        classes,
-        quality,
-        groups,
-        extra={"contrast": contrast, "reason": working.reasons},
-    )
-    tables.append(folder / "pairs.csv")
+    """Write the table of pairs and those of single fields."""
+    weighting: dict[str, Any] = {
+        "quality": material.quality.quality,
+        "quality_weight": material.settings.quality_weight,
+        "reasons": material.reasons,
+    }
+    tables = [store.folder / "pairs.csv"]
     export.write_pairs(
-        tables[-1],
-        store,
-        classes,
-        quality=quality.quality,
-        quality_weight=settings.quality_weight,
-        p_values=p_values,
-        q_values=benjamini_yekutieli(p_values),
-        reasons=reasons,
-        min_score=min_score,
+        tables[0], store, material.classes, chance=found.chance, min_score=min_score, **weighting
     )
-    for field in ("score", *matrices):
-        tables.append(folder / ("matrix.csv" if field == "score" else f"matrix_{field}.csv"))
-        export.write_matrix(
-            tables[-1],
-            store,
-            field,
-            quality=quality.quality,
-            quality_weight=settings.quality_weight,
-            reasons=reasons,
-        )
-    if groups is not None:
-        tables.append(folder / "groups.csv")
-        blend = store.symmetric("blend", slice(None), slice(None))
-        export.write_groups(tables[-1], groups, classes, quality.quality, blend)
-    if sources.montages:
-        tables.append(folder / "squares.csv")
-        export.write_squares(tables[-1], [detection for _, detection in sources.montages])
+    for name in ("score", *matrices):
+        tables.append(store.folder / ("matrix.csv" if name == "score" else f"matrix_{name}.csv"))
+        export.write_matrix(tables[-1], store, name, **weighting)
     return tables
+
+
+def _write_squares(folder: Path, material: _Material) -> list[Path]:
+    montages = material.sources.montages
+    if not montages:
+        return []
+    export.write_squares(folder / "squares.csv", [detection for _, detection in montages])
+    return [folder / "squares.csv"]
 
 
 def _left_out(classes: Sequence[ClassAverage], working: WorkingSet) -> Iterator[str]:
@@ -451,7 +627,9 @@ def _left_out(classes: Sequence[ClassAverage], working: WorkingSet) -> Iterator[
         yield f"Not compared, since {each} {reason}: {', '.join(names)}."
 
 
-def _fingerprint(working: WorkingSet, settings: Settings, backend: Backend) -> str:
+def _fingerprint(
+    working: WorkingSet, settings: Settings, backend: Backend, split: int | None
+) -> str:
     """Return a name for everything the content of the store depends on."""
     digest = hashlib.sha256(cryocorr_tui.__version__.encode())
     for array in (working.images, working.mask, working.scale):
@@ -465,9 +643,29 @@ def _fingerprint(working: WorkingSet, settings: Settings, backend: Backend) -> s
         "weights": asdict(settings.weights),
         "seed": settings.seed,
         "reasons": working.reasons,
+        "split": split,
     }
     digest.update(json.dumps(shaping, sort_keys=True).encode())
     return digest.hexdigest()
+
+
+def _told_of_run(store: RunStore, material: _Material, found: Survey) -> dict[str, object]:
+    """Return what ``run.json`` tells of any comparison, all but the time it took."""
+    null = found.null
+    return {
+        **_provenance(material.sources, material.classes, material.settings),
+        "device": ",".join(backend.name for backend in material.backends),
+        "device_peak_bytes": material.peaks,
+        "fingerprint": material.fingerprint,
+        "classes": store.n,
+        "split": store.split,
+        "pairs": store.pairs_done(),
+        "null": {"location": null.location, "scale": null.scale, "pairs": null.pairs},
+    }
+
+
+def _rounded(timings: Mapping[str, float]) -> dict[str, float]:
+    return {stage: round(seconds, 3) for stage, seconds in timings.items()}
 
 
 def _provenance(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.files import atomic_path
+from cryocorr_tui.core.matching import Matches
 from cryocorr_tui.core.model import (
     PAIR_FIELDS,
     ClassAverage,
@@ -37,13 +38,15 @@ __all__ = [
     "ALL_PAIRS_LIMIT",
     "write_classes",
     "write_groups",
+    "write_matches",
     "write_matrix",
     "write_pairs",
     "write_run_json",
     "write_squares",
 ]
 
-# Above this many classes `pairs.csv` would be a file of gigabytes: only high scores are written.
+# Above the pairs of this many classes `pairs.csv` would be a file of gigabytes: only high scores
+# are written.
 ALL_PAIRS_LIMIT = 3000
 
 # Pairs held in memory at once while a table is written: about 100 MB.
@@ -52,6 +55,9 @@ PAIRS_AT_ONCE = 500_000
 _NOTHING_PRINTED = Labels(np.zeros((0, 0), dtype=bool))
 
 Numbers = Sequence[float | None] | NDArray[np.number | np.bool_]
+Ids = NDArray[np.integer]
+Values = NDArray[np.floating]
+Chance = Callable[[FloatArray, Ids, Ids], tuple[Values, Values]]
 
 
 def write_classes(
@@ -117,12 +123,11 @@ def write_pairs(
     *,
     quality: FloatArray,
     quality_weight: float,
-    p_values: NDArray[np.floating] | None = None,
-    q_values: NDArray[np.floating] | None = None,
+    chance: Chance | None = None,
     reasons: Mapping[int, str] | None = None,
     min_score: float = 0.5,
 ) -> None:
-    """Write ``pairs.csv``, one row a pair i < j, by i, then j, streamed from `store`.
+    """Write ``pairs.csv``, one row a pair of the run, by i, then j, streamed from `store`.
 
     Parameters
     ----------
@@ -136,12 +141,14 @@ def write_pairs(
         0 to 1.
     quality_weight : float
         See `scoring.pair_weight`.
-    p_values, q_values : (n (n − 1) / 2,) float, optional
-        In the order of the rows, as `RunStore.condensed` has it.
+    chance : callable, optional
+        Gives p-values and q-values of pairs from their blends, i and j, each (m,); see
+        `survey.Survey.chance`. Unknown without it.
     reasons : mapping of int to str, optional
         Why a class was left out, see `scoring.pair_reason`.
     min_score : float
-        Above `ALL_PAIRS_LIMIT` classes only pairs of at least this score are written.
+        With more pairs than those of `ALL_PAIRS_LIMIT` classes, only pairs of at least this score
+        are written.
 
     Raises
     ------
@@ -154,36 +161,29 @@ def write_pairs(
             f"expected {n} classes and quality of shape ({n},), received {len(classes)} classes and"
             f" quality of shape {quality.shape}"
         )
-    unknown = np.broadcast_to(np.float32(np.nan), n * (n - 1) // 2)
-    p_values = unknown if p_values is None else p_values
-    q_values = unknown if q_values is None else q_values
-    if p_values.shape != unknown.shape or q_values.shape != unknown.shape:
-        raise ValueError(
-            f"expected p_values and q_values of shape {unknown.shape}, received {p_values.shape}"
-            f" and {q_values.shape}"
-        )
     pixel_size = _floats([c.pixel_size for c in classes])
     _, source = np.unique([c.source for c in classes], return_inverse=True)
     ids = np.arange(n)
     with _csv_file(path) as file:
-        for rows in _row_blocks(n):
-            window = store.window(rows, slice(None))
-            weight = pair_weight(quality[rows, np.newaxis], quality, quality_weight)
+        for rows in store.bands(PAIRS_AT_ONCE):
+            window = store.window(rows, store.cols)
+            weight = pair_weight(quality[rows, np.newaxis], quality[store.cols], quality_weight)
             score = pair_score(window[PAIR_FIELDS.index("blend")], weight)
-            wanted = ids[rows, np.newaxis] < ids
-            if n > ALL_PAIRS_LIMIT:
+            wanted = ids[rows, np.newaxis] < ids[store.cols]
+            if store.pairs > ALL_PAIRS_LIMIT * (ALL_PAIRS_LIMIT - 1) // 2:
                 wanted &= score >= min_score
-            row, j = np.nonzero(wanted)
-            i = row + rows.start
-            fields = dict(zip(PAIR_FIELDS, window[:, row, j], strict=True))
-            place = i * (2 * n - i - 1) // 2 + j - i - 1
+            row, col = np.nonzero(wanted)
+            i, j = row + rows.start, col + store.cols.start
+            fields = dict(zip(PAIR_FIELDS, window[:, row, col], strict=True))
+            unknown = np.full(i.size, np.nan)
+            p_values, q_values = chance(fields["blend"], i, j) if chance else (unknown, unknown)
             frame = pd.DataFrame(
                 {
                     "i": i,
                     "j": j,
-                    "score": score[row, j],
+                    "score": score[row, col],
                     "blend": fields["blend"],
-                    "weight": weight[row, j],
+                    "weight": weight[row, col],
                     "ncc": fields["ncc"],
                     "ssim": fields["ssim"],
                     "nmi": fields["nmi"],
@@ -194,8 +194,8 @@ def write_pairs(
                     "shift_x_px": fields["shift_x_px"],
                     "mirrored": _booleans(fields["mirrored"]),
                     "same_source": _booleans(source[i] == source[j]),
-                    "p_value": _floats(p_values[place]),
-                    "q_value": _floats(q_values[place]),
+                    "p_value": _floats(p_values),
+                    "q_value": _floats(q_values),
                     "reason": _reasons(i, j, fields["blend"], reasons or {}),
                 }
             )
@@ -211,12 +211,13 @@ def write_matrix(
     quality_weight: float,
     reasons: Mapping[int, str] | None = None,
 ) -> None:
-    """Write one field of all pairs as an N×N table, streamed from `store`.
+    """Write one field of all pairs as a table, streamed from `store`.
 
-    The first row and the first column are class ids. On the diagonal stands what a class gives
-    with itself: 1 for ``blend``, ``ncc``, ``ssim`` and ``nmi``, its weight for ``score``, and an
-    empty field for ``frc_resolution_px``, since the curve of an image with itself never falls. A
-    class that was not scored has an empty field there too.
+    The first row and the first column are class ids. Of all classes with each other it is N×N, of
+    one set with another |A|×|B|. On the diagonal of N×N stands what a class gives with itself: 1
+    for ``blend``, ``ncc``, ``ssim`` and ``nmi``, its weight for ``score``, and an empty field for
+    ``frc_resolution_px``, since the curve of an image with itself never falls. A class that was not
+    scored has an empty field there too.
 
     Parameters
     ----------
@@ -247,16 +248,75 @@ def write_matrix(
     itself[list(reasons or {})] = np.nan
     ids = np.arange(n)
     with _csv_file(path) as file:
-        for rows in _row_blocks(n):
-            values = store.symmetric("blend" if field == "score" else field, rows, slice(None))
-            values[ids[rows] - rows.start, ids[rows]] = itself[rows]
+        for rows in store.bands(PAIRS_AT_ONCE):
+            values = store.symmetric("blend" if field == "score" else field, rows, store.cols)
+            if store.split is None:
+                values[ids[rows] - rows.start, ids[rows]] = itself[rows]
             if field == "score":
-                weight = pair_weight(quality[rows, np.newaxis], quality, quality_weight)
+                weight = pair_weight(quality[rows, np.newaxis], quality[store.cols], quality_weight)
                 values = pair_score(values, weight)
-            frame = pd.DataFrame(values, index=ids[rows], columns=ids)
+            frame = pd.DataFrame(values, index=ids[rows], columns=ids[store.cols])
             frame.to_csv(
                 file, index_label="class_id", header=rows.start == 0, lineterminator="\r\n"
             )
+
+
+def write_matches(
+    path: Path | str,
+    matches: Matches,
+    classes: Sequence[ClassAverage],
+    sets: Sequence[str],
+    *,
+    chance: Chance,
+) -> None:
+    """Write ``matches.csv``: for each class of either set the best one of the other.
+
+    ``match`` is its class id, ``mutual`` tells whether the two choose each other. Pose and period
+    are those of the pair in ``pairs.csv``: they bring the class of the second set onto that of the
+    first.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    matches : Matches
+        Of the n classes.
+    classes : sequence of ClassAverage
+        In the order of their class ids.
+    sets : sequence of str
+        Name of the set of each class.
+    chance : callable
+        As in `write_pairs`.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    found = matches.partner >= 0
+    partners = [classes[k] if k >= 0 else None for k in matches.partner]
+    pair = dict(zip(PAIR_FIELDS, matches.pairs, strict=True))
+    i, j = matches.pair_ids()
+    p_values, q_values = chance(pair["blend"], i, j)
+    pixel_size = _floats([c.pixel_size for c in classes])
+    columns = {
+        "class_id": [c.class_id for c in classes],
+        "set": list(sets),
+        "source": _texts([c.source for c in classes]),
+        "source_index": [c.source_index for c in classes],
+        "match": _counts(np.where(found, matches.partner, np.nan)),
+        "match_source": _texts([c.source if c else "" for c in partners]),
+        "match_source_index": _counts([c.source_index if c else None for c in partners]),
+        "mutual": _booleans(np.where(found, matches.mutual, np.nan)),
+        "score": matches.score,
+        **{name: pair[name] for name in ("blend", "ncc", "ssim", "nmi", "frc_resolution_px")},
+        "frc_resolution_angstrom": pair["frc_resolution_px"] * pixel_size[i],
+        **{name: pair[name] for name in ("rotation_deg", "shift_y_px", "shift_x_px")},
+        "mirrored": _booleans(pair["mirrored"]),
+        "p_value": _floats(p_values),
+        "q_value": _floats(q_values),
+    }
+    _write_table(path, pd.DataFrame(columns))
 
 
 def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
@@ -377,12 +437,6 @@ def _write_table(path: Path | str, frame: pd.DataFrame) -> None:
 def _csv_file(path: Path | str) -> Iterator[TextIO]:
     with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         yield file
-
-
-def _row_blocks(n: int) -> Iterator[slice]:
-    step = max(1, PAIRS_AT_ONCE // n)
-    for start in range(0, n, step):
-        yield slice(start, min(start + step, n))
 
 
 def _known_hit(square: Square, field: str) -> float | None:

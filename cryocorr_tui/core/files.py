@@ -34,6 +34,7 @@ RUN_FILES = (
     "store.zarr",
     "classes.csv",
     "groups.csv",
+    "matches.csv",
     "matrix.csv",
     *(f"matrix_{name}.csv" for name in (*METRICS, "blend", "frc_resolution_px")),
     "pairs.csv",

@@ -5,12 +5,11 @@ apart as their pairs are on average, so neither one lucky pair joins two views n
 splits one. Leaves stand in the order that puts neighbours next to each other best (Bar-Joseph et
 al. 2001, doi:10.1093/bioinformatics/17.suppl_1.S22).
 
-Where to cut: at the widest gap between the heights of merges, sought from the median blend of all
-pairs up to the blend at which a class would find a false partner among all others with a chance of
-0.5 %. The data choose the level; the null keeps them from joining what is no more alike than
-chance, and from taking duplicates for the only groups. On simulated sets of 60 to 130 classes
-(three structures, 2 to 10 replicates of a view, SNR 4, with junk) the groups agreed with the truth
-to an adjusted Rand index of 0.86 to 1; at SNR 0.5 nearly all classes stay alone. A silhouette
+Where to cut: at the widest gap between the heights of merges, sought from the blend that 10 % of
+unrelated pairs reach up to that at which a class that is much like everything would find a false
+partner among all others with a chance of 0.5 %. The data choose the level; the null keeps them from
+joining what is no more alike than chance, and from taking duplicates for the only groups. How well
+groups agree with the truth of simulated jobs stands in docs/significance.md. A silhouette
 (doi:10.1016/0377-0427(87)90125-7) was tried and dropped: real sets are mostly groups of one, which
 it scores 0, so it pairs up what belongs to nothing.
 """
@@ -24,18 +23,27 @@ from scipy.cluster.hierarchy import fcluster, leaves_list, linkage, optimal_leaf
 from cryocorr_tui.core.model import FloatArray, Groups, frozen_array
 from cryocorr_tui.core.significance import Null, fit_null
 
-__all__ = ["LARGEST_ORDERED", "group_classes"]
+__all__ = ["BYTES_PER_PAIR", "LARGEST_ORDERED", "group_classes"]
 
 
 # Optimal leaf ordering takes seconds here, and grows with the third power of the classes.
 LARGEST_ORDERED = 1500
 
+# Memory at the peak: linkage wants all pairs at once, twice in double precision.
+BYTES_PER_PAIR = 48
+
 # With too few pairs for a null: simulated same views (SNR 4, default weights) blend above 0.55,
 # different ones below 0.49.
 FEW_PAIRS_RANGE = (0.4, 0.65)
 
-# Chance that a class finds a false partner among all others at the highest blend to cut at.
+# Part of unrelated pairs that reach the lowest blend to cut at.
+BY_CHANCE = 0.1
+
+# Chance that a class finds a false partner among all others at the highest blend to cut at, …
 FALSE_PARTNER = 0.005
+
+# … and where the level of such a class stands among all (`Null.levels`).
+MUCH_LIKE_ALL = 0.9
 
 
 def group_classes(
@@ -78,7 +86,9 @@ def group_classes(
             criterion="fewer than two classes were scored",
         )
     pairs = _pairs(blend if scored.size == n else blend[np.ix_(scored, scored)])
-    low, high, criterion = _range(null or fit_null(pairs), pairs, scored.size)
+    if null is None:
+        null = fit_null(np.where(known, blend, np.float32(np.nan)))
+    low, high, criterion = _range(null, pairs, scored.size)
     pairs = np.where(np.isnan(pairs), np.nanmedian(pairs), pairs)
     distances = 1 - np.clip(pairs, -1, 1, dtype=np.float64)
     tree = linkage(distances, method="average")
@@ -121,8 +131,8 @@ def _range(null: Null, pairs: FloatArray, classes: int) -> tuple[float, float, s
         why = f"{np.count_nonzero(~np.isnan(pairs))} pairs are too few to know what chance gives"
         return low, high, f"the widest gap between merges from {low} to {high} ({why})"
     p = FALSE_PARTNER / classes
-    low, high = float(np.nanmedian(pairs)), null.blend_at(p)
-    why = f"the median of all pairs and what unrelated ones reach with p = {p:.2g}"
+    low, high = null.blend_at(BY_CHANCE), null.blend_at(p, rank=MUCH_LIKE_ALL)
+    why = f"what unrelated pairs reach with p = {BY_CHANCE:g} and {p:.2g}"
     return low, high, f"the widest gap between merges from {low:.3f} to {high:.3f} ({why})"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,7 +36,7 @@ from cryocorr_tui.core.reference import (
     parse_reference,
 )
 
-__all__ = ["Inputs", "find_squares", "read_sources", "to_class_averages"]
+__all__ = ["Inputs", "expand_set", "find_squares", "read_sources", "to_class_averages"]
 
 
 @dataclass
@@ -64,6 +65,41 @@ class Inputs:
     def findings(self) -> list[str]:
         """What was found in the montages."""
         return _told_once(self.detections.values())
+
+
+def expand_set(name: str) -> list[Path]:
+    """Return the files of one set: a file, every file of a folder, or all that fit a pattern.
+
+    Parameters
+    ----------
+    name : str
+        A path, or a pattern of `Path.glob` where no such file exists. Hidden files of a folder are
+        left out; the files come in the order of their names, numbers in them by value.
+
+    Raises
+    ------
+    InputError
+        If a folder holds no file or nothing fits the pattern.
+    """
+    path = Path(name)
+    if path.is_dir():
+        files = [file for file in path.iterdir() if file.is_file()]
+        files = [file for file in files if not file.name.startswith(".")]
+        missing = "this folder holds no file"
+    elif path.exists() or not any(wildcard in name for wildcard in "*?["):
+        return [path]
+    else:
+        root = Path(path.anchor)
+        files = [file for file in root.glob(str(path.relative_to(root))) if file.is_file()]
+        missing = "no file fits this pattern"
+    if not files:
+        raise InputError(f"{name}: {missing}; check the name and the folder.")
+    return sorted(files, key=lambda file: _by_value(str(file)))
+
+
+def _by_value(text: str) -> list[tuple[int, str]]:
+    """Return a key that sorts 2 before 10."""
+    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", text)]
 
 
 def read_sources(paths: Sequence[Path], settings: Settings, inputs: Inputs) -> Iterator[int]:

@@ -7,6 +7,9 @@ resumes by looking which chunks are there. zarr (from 3.1.3 on) writes a chunk u
 name and renames it, so a chunk is whole or not there, and its checksum tells of a disk that spoiled
 it. Inside a diagonal tile only i < j is filled; all else is NaN.
 
+Where one set is compared with another, the array has a row for each of the first classes (`split`
+of them) and a column for each of the others: the rectangle of their pairs and nothing else.
+
 The manifest (fingerprint of inputs and settings, tile, versions, settings) stands in the attributes
 of the array: zarr writes them with the shape and the chunk size in one file, in one rename, so
 manifest and array cannot disagree.
@@ -51,6 +54,12 @@ class Tile:
     rows: slice
     cols: slice
 
+    @property
+    def pairs(self) -> int:
+        """Number of pairs i < j in it."""
+        height, width = _length(self.rows), _length(self.cols)
+        return height * (height - 1) // 2 if self.rows == self.cols else height * width
+
 
 class RunStore:
     """All pairs of one run, on disk.
@@ -64,6 +73,11 @@ class RunStore:
         The run folder.
     n : int
         Number of class averages.
+    split : int or None
+        The classes below it were compared with those from it on; None where all were compared with
+        all.
+    rows, cols : slice
+        Class ids that are i and j of the pairs.
     tile : int
         Side of a tile in classes; the tiles of the last row and column may be smaller.
     manifest : mapping
@@ -74,7 +88,10 @@ class RunStore:
         self.folder = folder
         self._array = array
         self._lock = lock
-        self.n = int(array.shape[1])
+        self.split: int | None = array.attrs.get("split")
+        self.n = int(array.shape[2]) + (self.split or 0)
+        self.rows = slice(0, self.n if self.split is None else self.split)
+        self.cols = slice(self.split or 0, self.n)
         self.tile = int(array.chunks[1])
         self.manifest = MappingProxyType(dict(array.attrs["manifest"]))
 
@@ -87,6 +104,7 @@ class RunStore:
         tile: int,
         fingerprint: str,
         manifest: Mapping[str, object],
+        split: int | None = None,
     ) -> RunStore:
         """Make the store of a new run in `folder`.
 
@@ -102,6 +120,8 @@ class RunStore:
             Names inputs and settings; `open` refuses a store that has another.
         manifest : mapping
             Whatever JSON can hold: settings, versions, inputs.
+        split : int, optional
+            Hold only the pairs of a class below it with one from it on; all pairs by default.
 
         Raises
         ------
@@ -110,6 +130,8 @@ class RunStore:
         """
         if n < 1 or tile < 1:
             raise ValueError(f"expected n >= 1 and tile >= 1, received n={n} and tile={tile}")
+        if split is not None and not 0 < split < n:
+            raise ValueError(f"expected a split between 0 and n={n}, received {split}")
         folder = Path(folder)
         with ExitStack() as stack:
             stack.enter_context(folder_lock(folder))
@@ -122,7 +144,7 @@ class RunStore:
                 zarr.create_array(
                     LocalStore(path),
                     name=ARRAY_NAME,
-                    shape=(len(PAIR_FIELDS), n, n),
+                    shape=(len(PAIR_FIELDS), split or n, n - (split or 0)),
                     chunks=(len(PAIR_FIELDS), tile, tile),
                     dtype="float32",
                     fill_value=np.nan,
@@ -131,6 +153,7 @@ class RunStore:
                         "fingerprint": fingerprint,
                         "fields": list(PAIR_FIELDS),
                         "manifest": dict(manifest),
+                        "split": split,
                     },
                 )
             array = _open_array(folder / STORE_NAME, read_only=False)
@@ -192,9 +215,33 @@ class RunStore:
     ) -> None:
         self.close()
 
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of the run, done or not."""
+        if self.split is None:
+            return self.n * (self.n - 1) // 2
+        return self.split * (self.n - self.split)
+
     def tiles(self) -> Iterator[Tile]:
-        """Yield every tile of the upper triangle, row by row."""
+        """Yield every tile that holds pairs of the run, row by row."""
         return self._tiles(range(self.n), range(self.n))
+
+    def bands(self, pairs: int) -> Iterator[slice]:
+        """Yield the rows in bands of about so many pairs, or of one row where that has more.
+
+        No band reaches over a border of tiles, so whoever reads band by band reads a tile once,
+        unless it is larger than a band.
+        """
+        most = max(1, pairs // _length(self.cols))
+        if most >= self.tile:
+            step = most // self.tile * self.tile
+            starts = range(0, self.rows.stop, step)
+            yield from (slice(start, min(start + step, self.rows.stop)) for start in starts)
+            return
+        for top in range(0, self.rows.stop, self.tile):
+            bottom = min(top + self.tile, self.rows.stop)
+            for start in range(top, bottom, most):
+                yield slice(start, min(start + most, bottom))
 
     def done(self, tile: Tile) -> bool:
         """Tell whether `tile` is on disk."""
@@ -202,7 +249,7 @@ class RunStore:
 
     def pairs_done(self) -> int:
         """Count the pairs i < j that are on disk."""
-        return sum(_pairs_in(tile) for tile in self.tiles() if self.done(tile))
+        return sum(tile.pairs for tile in self.tiles() if self.done(tile))
 
     def write(self, tile: Tile, block: FloatArray) -> None:
         """Put the pairs of `tile` on disk, all or none.
@@ -222,14 +269,14 @@ class RunStore:
         shape = (len(PAIR_FIELDS), _length(tile.rows), _length(tile.cols))
         if block.shape != shape:
             raise ValueError(f"expected a block of shape {shape}, received {block.shape}")
-        if tile.row == tile.col:
+        if tile.rows == tile.cols:
             upper = np.triu(np.ones(shape[1:], dtype=bool), k=1)
             block = np.where(upper, block, np.float32(np.nan))
         with _told(self.folder):
-            self._array[:, tile.rows, tile.cols] = block
+            self._array[:, tile.rows, self._stored(tile.cols)] = block
 
     def window(self, rows: slice, cols: slice) -> FloatArray:
-        """Read a window of all fields as stored: the upper triangle, NaN elsewhere.
+        """Read a window of all fields as stored: NaN where there is no pair i < j of the run.
 
         Parameters
         ----------
@@ -255,7 +302,7 @@ class RunStore:
         Returns
         -------
         (h, w) float32
-            NaN on the diagonal and where a pair was not scored.
+            NaN on the diagonal and where a pair is not of the run or was not scored.
         """
         if field not in SYMMETRIC_FIELDS:
             raise ValueError(f"expected one of {SYMMETRIC_FIELDS}, received {field!r}")
@@ -268,31 +315,38 @@ class RunStore:
         return values
 
     def condensed(self, field: str) -> FloatArray:
-        """Read one field of all pairs i < j, ordered by i, then j.
+        """Read one field of all pairs, ordered by i, then j: 4 bytes of memory for each of them.
 
         Returns
         -------
-        (n (n − 1) / 2,) float32
+        (pairs,) float32
             NaN where a pair was not scored.
         """
-        values = np.empty(self.n * (self.n - 1) // 2, dtype=np.float32)
+        values = np.empty(self.pairs, dtype=np.float32)
+        ids = np.arange(self.n)
         filled = 0
-        for start in range(0, self.n, self.tile):
-            block = self._read(_only(field), slice(start, start + self.tile), slice(start, None))[0]
-            upper = block[np.triu(np.ones(block.shape, dtype=bool), k=1)]
-            values[filled : filled + upper.size] = upper
-            filled += upper.size
+        for start in range(0, self.rows.stop, self.tile):
+            rows = slice(start, min(start + self.tile, self.rows.stop))
+            of_the_run = ids[rows, np.newaxis] < ids[self.cols]
+            block = self._read(_only(field), rows, self.cols)[0][of_the_run]
+            values[filled : filled + block.size] = block
+            filled += block.size
         return values
 
     def _tiles(self, rows: range, cols: range) -> Iterator[Tile]:
         """Yield the tiles that the window `rows` × `cols` touches."""
-        for row in _steps(rows, self.tile):
-            for col in _steps(cols, self.tile):
-                if row <= col:
-                    yield Tile(row, col, self._span(row), self._span(col))
+        for row in _steps(rows, self.rows, self.tile):
+            for col in _steps(cols, self.cols, self.tile):
+                if self.split is not None or row <= col:
+                    yield Tile(row, col, self._span(row, self.rows), self._span(col, self.cols))
 
-    def _span(self, step: int) -> slice:
-        return slice(step * self.tile, min((step + 1) * self.tile, self.n))
+    def _span(self, step: int, ids: slice) -> slice:
+        start = ids.start + step * self.tile
+        return slice(start, min(start + self.tile, ids.stop))
+
+    def _stored(self, cols: slice) -> slice:
+        """Return the columns of the array that hold the class ids `cols`."""
+        return slice(cols.start - self.cols.start, cols.stop - self.cols.start)
 
     def _read(self, fields: slice, rows: slice, cols: slice) -> FloatArray:
         ys, xs = range(self.n)[rows], range(self.n)[cols]
@@ -307,7 +361,8 @@ class RunStore:
 
     def _part(self, tile: Tile, fields: slice, rows: slice, cols: slice) -> FloatArray:
         try:
-            return np.asarray(self._array[fields, rows, cols], dtype=np.float32)
+            stored = self._array[fields, rows, self._stored(cols)]
+            return np.asarray(stored, dtype=np.float32)
         except (OSError, ValueError, RuntimeError) as error:
             raise OutputError(
                 f"{self._chunk(tile)}: is damaged ({_in_short(error)}); delete this file and pass"
@@ -324,17 +379,15 @@ def _only(field: str) -> slice:
     return slice(index, index + 1)
 
 
-def _steps(span: range, step: int) -> range:
-    return range(span.start // step, -(-span.stop // step)) if span else range(0)
+def _steps(wanted: range, ids: slice, step: int) -> range:
+    """Return the numbers of the steps through `ids` that `wanted` touches."""
+    start = max(wanted.start, ids.start) - ids.start
+    stop = min(wanted.stop, ids.stop) - ids.start
+    return range(start // step, -(-stop // step)) if start < stop else range(0)
 
 
 def _length(span: slice) -> int:
     return int(span.stop - span.start)
-
-
-def _pairs_in(tile: Tile) -> int:
-    h, w = _length(tile.rows), _length(tile.cols)
-    return h * (h - 1) // 2 if tile.row == tile.col else h * w
 
 
 def _open_array(path: Path, *, read_only: bool) -> Any:
@@ -348,7 +401,9 @@ def _open_array(path: Path, *, read_only: bool) -> Any:
             )
         fields = array.attrs["fields"]
         shape, chunks = array.shape, array.chunks
-        sound = shape[0] == chunks[0] == len(fields) and shape[1] == shape[2]
+        split = array.attrs.get("split")
+        sound = shape[0] == chunks[0] == len(fields)
+        sound &= shape[1] == (shape[2] if split is None else split)
         sound &= isinstance(array.attrs["manifest"], Mapping) and "fingerprint" in array.attrs
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from error

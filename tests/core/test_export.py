@@ -175,8 +175,10 @@ def test_the_pair_table_has_the_columns_of_the_contract_and_every_pair(tmp_path:
             classes,
             quality=np.array([0.25, 1.0, 1.0], dtype=np.float32),
             quality_weight=1.0,
-            p_values=np.array([0.001, NAN, 1e-60]),
-            q_values=np.array([0.5, NAN, 0.25]),
+            chance=lambda blend, i, j: (
+                np.array([0.001, NAN, 1e-60])[i + j - 1],
+                np.array([0.5, NAN, 0.25])[i + j - 1],
+            ),
         )
     assert (tmp_path / "pairs.csv").read_bytes().decode() == "\r\n".join(
         [
@@ -218,7 +220,7 @@ def write_all_pairs(path: Path, store: RunStore, **options: float) -> None:
         [class_average(k) for k in range(store.n)],
         quality=np.ones(store.n, dtype=np.float32),
         quality_weight=1.0,
-        p_values=np.arange(store.n * (store.n - 1) // 2) / 1000,
+        chance=lambda blend, i, j: (i / 100 + j / 10_000, np.full(i.size, 0.5)),
         **options,  # type: ignore[arg-type]
     )
 
@@ -236,7 +238,7 @@ def test_pairs_come_by_i_then_j_however_they_are_blocked(
     i, j = np.triu_indices(11, k=1)
     np.testing.assert_array_equal(table[["i", "j"]], np.column_stack([i, j]))
     np.testing.assert_array_equal(table["blend"], blend[i, j])
-    np.testing.assert_allclose(table["p_value"], np.arange(55) / 1000)
+    np.testing.assert_allclose(table["p_value"], i / 100 + j / 10_000, rtol=1e-6)
 
 
 def test_above_the_limit_only_high_scores_are_written(
@@ -253,7 +255,7 @@ def test_above_the_limit_only_high_scores_are_written(
     high = blend[i, j] >= np.float32(0.7)
     table = pd.read_csv(tmp_path / "above.csv")
     np.testing.assert_array_equal(table[["i", "j"]], np.column_stack([i[high], j[high]]))
-    np.testing.assert_allclose(table["p_value"], np.arange(55)[high] / 1000)
+    np.testing.assert_allclose(table["p_value"], (i / 100 + j / 10_000)[high], rtol=1e-6)
 
 
 def test_the_score_matrix_is_symmetric_and_labelled(tmp_path: Path) -> None:
@@ -425,15 +427,6 @@ def test_tables_of_the_wrong_length_are_a_mistake_of_the_program(tmp_path: Path)
                 [class_average(k) for k in range(3)],
                 quality=quality,
                 quality_weight=1.0,
-            )
-        with pytest.raises(ValueError, match=r"q_values of shape \(1,\)"):
-            write_pairs(
-                tmp_path / "p.csv",
-                store,
-                [class_average(k) for k in range(2)],
-                quality=quality[:2],
-                quality_weight=1.0,
-                q_values=np.ones(4),
             )
         with pytest.raises(ValueError, match=r"quality of shape \(2,\), received \(3,\)"):
             write_matrix(tmp_path / "m.csv", store, quality=quality, quality_weight=1.0)

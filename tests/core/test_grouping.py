@@ -78,7 +78,7 @@ def test_two_classes_are_one_group_or_two(blend: float, expected: list[int]) -> 
 def test_a_null_that_is_given_decides_the_range_of_the_cut() -> None:
     values = blends([0, 0, 1, 1], same=0.3, other=0.05, noise=0.01)
     assert group_classes(values).representatives.size == 4
-    strict = Null(location=-0.1, scale=0.08, n=1000)
+    strict = Null(location=-0.1, scale=0.08, levels=np.zeros(4), pairs=1000)
     assert group_classes(values, null=strict).labels.tolist() == [1, 1, 2, 2]
 
 

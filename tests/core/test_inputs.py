@@ -8,7 +8,13 @@ import pytest
 from class_average_forge import particles, write_montage, write_picture, write_stack
 
 from cryocorr_tui.core.errors import InputError, NoSquaresError
-from cryocorr_tui.core.inputs import Inputs, find_squares, read_sources, to_class_averages
+from cryocorr_tui.core.inputs import (
+    Inputs,
+    expand_set,
+    find_squares,
+    read_sources,
+    to_class_averages,
+)
 from cryocorr_tui.core.model import ClassAverage, Detection, Montage, Settings, Square, Stack
 
 
@@ -237,3 +243,28 @@ def test_class_averages_carry_no_view_that_can_be_written(tmp_path: Path) -> Non
 def test_the_working_folder_itself_is_refused_as_a_folder() -> None:
     with pytest.raises(InputError, match="this is a folder; give the files in it"):
         taken(Path())
+
+
+def test_a_set_is_a_file_a_folder_or_a_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    for name in ("10.spi", "9.spi", "notes.txt", ".9.spi.swp"):
+        (folder / name).touch()
+    (tmp_path / "odd[1].mrcs").touch()
+    spi = [folder / "9.spi", folder / "10.spi"]
+    assert expand_set(str(folder)) == [*spi, folder / "notes.txt"]
+    assert expand_set(str(folder / "*.spi")) == spi
+    assert expand_set(str(tmp_path / "odd[1].mrcs")) == [tmp_path / "odd[1].mrcs"]
+    assert expand_set(str(tmp_path / "missing.mrcs")) == [tmp_path / "missing.mrcs"]
+    monkeypatch.chdir(folder)
+    assert expand_set("*.spi") == [Path("9.spi"), Path("10.spi")]
+    assert expand_set("../job/1*.spi") == [Path("../job/10.spi")]
+
+
+def test_a_set_without_files_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="this folder holds no file"):
+        expand_set(str(tmp_path))
+    with pytest.raises(InputError, match="no file fits this pattern"):
+        expand_set(str(tmp_path / "*.mrcs"))

@@ -288,3 +288,56 @@ def test_a_block_of_the_wrong_shape_is_a_mistake_of_the_program(tmp_path: Path) 
 def test_a_run_has_at_least_one_class_and_one_tile(tmp_path: Path, n: int, tile: int) -> None:
     with pytest.raises(ValueError, match="n >= 1 and tile >= 1"):
         create(tmp_path, n, tile)
+
+
+# One set against another
+
+
+def create_rectangle(folder: Path, n: int = 8, split: int = 5, tile: int = 2) -> RunStore:
+    folder.mkdir(exist_ok=True)
+    return RunStore.create(folder, n=n, tile=tile, split=split, fingerprint="abc", manifest={})
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(2, 40), tile=st.integers(1, 50), data=st.data())
+def test_the_tiles_of_two_sets_hold_every_pair_between_them_once_and_no_other(
+    tmp_path_factory: pytest.TempPathFactory, n: int, tile: int, data: st.DataObject
+) -> None:
+    split = data.draw(st.integers(1, n - 1))
+    seen = np.zeros((n, n), dtype=int)
+    with create_rectangle(tmp_path_factory.mktemp("run"), n, split, tile) as store:
+        for each in store.tiles():
+            seen[each.rows, each.cols] += 1
+        assert store.pairs == split * (n - split)
+    expected = np.zeros((n, n), dtype=int)
+    expected[:split, split:] = 1
+    np.testing.assert_array_equal(seen, expected)
+
+
+def test_windows_of_two_sets_are_nan_outside_the_rectangle(tmp_path: Path) -> None:
+    expected = truth(8)
+    expected[:, 5:] = expected[:, :, :5] = np.nan
+    both = np.where(np.isnan(expected[1]), expected[1].T, expected[1])
+    with create_rectangle(tmp_path) as store:
+        fill(store)
+        assert store.pairs_done() == store.pairs == 15
+        np.testing.assert_array_equal(store.window(ALL, ALL), expected)
+        np.testing.assert_array_equal(store.window(slice(3, 7), slice(4, 7)), expected[:, 3:7, 4:7])
+        np.testing.assert_array_equal(store.symmetric("ncc", ALL, ALL), both)
+        np.testing.assert_array_equal(store.condensed("ncc"), expected[1][:5, 5:].ravel())
+    with RunStore.open(tmp_path) as store:
+        assert (store.n, store.split, store.rows, store.cols) == (8, 5, slice(0, 5), slice(5, 8))
+
+
+@pytest.mark.parametrize("split", [0, 8])
+def test_both_sets_have_classes(tmp_path: Path, split: int) -> None:
+    with pytest.raises(ValueError, match="split between 0 and n=8"):
+        create_rectangle(tmp_path, split=split)
+
+
+@pytest.mark.parametrize(("pairs", "lengths"), [(1000, [8]), (24, [3, 3, 2]), (9, [1] * 8)])
+def test_bands_of_rows_stay_inside_tiles(tmp_path: Path, pairs: int, lengths: list[int]) -> None:
+    with create(tmp_path, n=8, tile=3) as store:
+        bands = list(store.bands(pairs))
+    assert [band.stop - band.start for band in bands] == lengths
+    assert [band.start for band in bands[1:]] == [band.stop for band in bands[:-1]]
