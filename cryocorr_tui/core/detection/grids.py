@@ -32,6 +32,8 @@ LEAST_SIDE, SECOND_SIDE, MEAN_SIDE = 0.25, 0.4, 0.5
 MOST_CANDIDATES = 12_000  # the best supported, where text or noise gives more
 MOST_BOXES = 600  # of one size that are looked at
 NEARLY = 0.1  # difference of support that decides nothing
+STRADDLING = 0.9  # of the box: places nearer to each other than this share area
+CLEARLY_LESS = 0.7  # support in terms of a box that shares area, below which a box is chance
 MOST_REFUSED = 40  # grids of blocks, before a picture is taken to be nothing but lines
 SIZE_STEP = 0.02  # natural logarithm: boxes of one size differ by less
 LONE_BOX = 0.4
@@ -332,18 +334,23 @@ def _best_of_each_place(boxes: Boxes, support: NDArray[np.float64]) -> NDArray[n
     """Return one box a place: the smallest of those nearly as well supported as the best.
 
     The lines on both edges of a border make several boxes around one square; the smallest leaves
-    the border out, and taking it everywhere keeps the lattice regular.
+    the border out, and taking it everywhere keeps the lattice regular. Boxes over parts of a far
+    better one have some of its sides: they would tie a grid to the page around it.
     """
     left = np.argsort(-support, kind="stable")
+    support = support[left]
     x, y = ((boxes[left, :2] + boxes[left, 2:]) / 2).T
     size = (boxes[left, 2:] - boxes[left, :2]).sum(axis=1)
     kept: list[np.intp] = []
     while len(left) and len(kept) < MOST_BOXES:
-        near = size[0] / 4
-        here = (np.abs(x - x[0]) <= near) & (np.abs(y - y[0]) <= near)
-        good = np.flatnonzero(here & (support[left] >= support[left[0]] - NEARLY))
+        side = size[0] / 2
+        apart = np.maximum(np.abs(x - x[0]), np.abs(y - y[0]))
+        here = apart <= side / 2
+        good = np.flatnonzero(here & (support >= support[0] - NEARLY))
         kept.append(left[good[np.argmin(size[good])]])
-        left, x, y, size = left[~here], x[~here], y[~here], size[~here]
+        straddling = (apart < STRADDLING * side) & (support < CLEARLY_LESS * support[0])
+        other = ~(here | straddling)
+        left, x, y, size, support = (v[other] for v in (left, x, y, size, support))
     return np.array(kept, np.intp)
 
 
