@@ -55,7 +55,7 @@ class Grid:
     members : (n, 2) int
         Row and column of the boxes that the lattice was fitted to.
     strength : float
-        Their summed perimeter, weighed by support⁴.
+        Their borders within the picture summed up, weighed by support⁴.
     """
 
     lattice: Lattice
@@ -85,22 +85,26 @@ class Candidates:
         x0, y0, x1, y1.
     support : (n,) float64
         Mean evidence of those sides that do not lie on the edge of the picture, 0…1.
-    framed : (n,) bool
-        No side lies on the edge of the picture.
+    inner : (n,) int
+        Number of those sides.
     """
 
     boxes: Boxes
     support: NDArray[np.float64]
-    framed: NDArray[np.bool_]
+    inner: NDArray[np.intp]
 
     def only(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
         """Return some of them."""
-        return Candidates(self.boxes[which], self.support[which], self.framed[which])
+        return Candidates(self.boxes[which], self.support[which], self.inner[which])
 
     def strength(self) -> NDArray[np.float64]:
-        """Return the perimeters, weighed so that boxes of chance borders count little."""
-        perimeter: NDArray[np.float64] = 2.0 * (self.boxes[:, 2:] - self.boxes[:, :2]).sum(axis=1)
-        return perimeter * self.support**4
+        """Return the lengths of the borders, weighed so that those of chance count little.
+
+        Sides on the edge of the picture do not count: it would tie squares to large boxes.
+        """
+        side = (self.boxes[:, 2:] - self.boxes[:, :2]).mean(axis=1)
+        strength: NDArray[np.float64] = side * self.inner * self.support**4
+        return strength
 
 
 def candidate_boxes(evidence: Sequence[LineEvidence], *, min_box: int) -> Candidates:
@@ -119,7 +123,7 @@ def candidate_boxes(evidence: Sequence[LineEvidence], *, min_box: int) -> Candid
     mean = np.nansum(sides, axis=1) / np.maximum(inner, 1)
     second = np.sort(sides, axis=1)[:, 1]
     good = (inner > 0) & (mean > MEAN_SIDE) & ((inner < 2) | (second > SECOND_SIDE))
-    found = Candidates(boxes, mean.astype(np.float64), inner == 4).only(good)
+    found = Candidates(boxes, mean.astype(np.float64), inner).only(good)
     if len(found.boxes) > MOST_CANDIDATES:
         found = found.only(np.argpartition(-found.support, MOST_CANDIDATES)[:MOST_CANDIDATES])
     return found
@@ -323,7 +327,7 @@ def _strongest_lattice(candidates: Candidates) -> Grid:
     # A window or a plot frame is one big box: lone boxes count less, so that the grid inside wins,
     # and the picture itself must not pass for one.
     lone = np.bincount(label) == 1
-    strength[lone] *= LONE_BOX * np.bincount(label, candidates.framed)[lone]
+    strength[lone] *= LONE_BOX * np.bincount(label, candidates.inner == 4)[lone]
     strongest = int(np.argmax(strength))
     return _fit(
         boxes[label == strongest], pitch[0] or size, pitch[1] or size, float(strength[strongest])
