@@ -56,7 +56,7 @@ def gutter_level(grey: Bytes, boxes: Boxes, lattice: Lattice) -> float:
 def show_images(
     picture: NDArray[np.generic], grey: Bytes, boxes: Boxes, *, drawings: float = 0.5
 ) -> bool:
-    """Say whether boxes show grey images rather than nothing, or a share of drawings and colours."""
+    """Say whether boxes show grey images, not nothing, nor a share of drawings and colours."""
     _, flat = levels(grey, boxes)
     if np.mean(flat < FLAT) < 0.25:
         return False

@@ -34,7 +34,7 @@ MOST_BOXES = 600  # of one size that are looked at
 NEARLY = 0.1  # difference of support that decides nothing
 STRADDLING = 0.9  # of the box: places nearer to each other than this share area
 CLEARLY_LESS = 0.7  # support in terms of a box that shares area, below which a box is chance
-MOST_REFUSED = 40  # grids of blocks, before a picture is taken to be nothing but lines
+MOST_REFUSED = 16  # grids of blocks, before a picture is taken to be nothing but lines
 SIZE_STEP = 0.02  # natural logarithm: boxes of one size differ by less
 LONE_BOX = 0.4
 THROUGH = 0.65  # evidence of the lines inside a block in terms of those around it
@@ -342,19 +342,19 @@ def _best_of_each_place(boxes: Boxes, support: NDArray[np.float64]) -> NDArray[n
     better one have some of its sides: they would tie a grid to the page around it.
     """
     left = np.argsort(-support, kind="stable")
-    support = support[left]
-    x, y = ((boxes[left, :2] + boxes[left, 2:]) / 2).T
-    size = (boxes[left, 2:] - boxes[left, :2]).sum(axis=1)
+    boxes, support = boxes[left], support[left]
+    x, y = ((boxes[:, :2] + boxes[:, 2:]) / 2).T
+    size = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1)
     kept: list[np.intp] = []
     while len(left) and len(kept) < MOST_BOXES:
-        side = size[0] / 2
         apart = np.maximum(np.abs(x - x[0]), np.abs(y - y[0]))
-        here = apart <= side / 2
+        here = apart <= size[0] / 2
         good = np.flatnonzero(here & (support >= support[0] - NEARLY))
         kept.append(left[good[np.argmin(size[good])]])
-        straddling = (apart < STRADDLING * side) & (support < CLEARLY_LESS * support[0])
-        other = ~(here | straddling)
-        left, x, y, size, support = (v[other] for v in (left, x, y, size, support))
+        straddling = (apart < STRADDLING * size[0]) & (support < CLEARLY_LESS * support[0])
+        other = np.flatnonzero(~(here | straddling))
+        left, support = left[other], support[other]
+        x, y, size = x[other], y[other], size[other]
     return np.array(kept, np.intp)
 
 
