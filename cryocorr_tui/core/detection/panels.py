@@ -199,9 +199,8 @@ def _grow(cells: Cells, member: Mask, signs: _Signs) -> Mask:
     image = ~signs.constant & ~signs.blank
     kept = member & ~signs.blank & (image | signs.framed)
     # Print beside a grid or between two may have a place in its lattice.
-    print_beside = signs.drawing & image
-    if np.mean(signs.drawing[kept]) >= 0.5:
-        print_beside[:] = False
+    drawings = np.count_nonzero(signs.drawing[kept]) > 0.5 * np.count_nonzero(kept)
+    print_beside = signs.drawing & image & (not drawings)
     kept &= ~print_beside
     typical = float(np.median(signs.mean[kept & ~signs.cut])) if (kept & ~signs.cut).any() else 1.0
     within = np.all(

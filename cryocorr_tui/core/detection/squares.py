@@ -50,7 +50,7 @@ MANY_SUPPORT = 0.66
 REGULAR_SUPPORT = 0.72  # many, anywhere on a large page, or some that fill the picture
 FEW_SUPPORT = 0.85
 DRAWN_SHARE = 0.2  # of a picture without squares: it is a table or plots, and no faint montage
-DRAWINGS_BESIDE = 0.2  # share of drawings from which on a further grid is a plot beside the first
+DRAWINGS_BESIDE = 0.2  # share of drawings from which on a grid beside another is a plot
 MOSTLY = 0.6  # share of touching squares that are not constant
 SAME_AREA = 0.95  # of the panels that lines show, from which on seams divide the same squares
 FAINT_SUPPORT = 0.75  # below this, seams are looked for too
@@ -226,7 +226,7 @@ def _panels_by_lines(
         panel = settle(grid, others, grey, evidence, factor)
         if panel is None or not _is_convincing(panel, grey, panels):
             continue
-        share = DRAWINGS_BESIDE if panels else 0.5
+        share = DRAWINGS_BESIDE if panels or drawn else 0.5
         if not show_images(picture, grey, panel.whole, drawings=share):
             drawn.append(panel)
         elif not any(_is_part_of(panel.lattice, other.lattice) for other in drawn):
