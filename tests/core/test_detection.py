@@ -265,6 +265,37 @@ def test_a_pitch_of_a_fraction_of_a_pixel_is_followed_to_the_last_column() -> No
     assert last[0] == pytest.approx((10 + 11 * 67) * 0.817, abs=1.5)
 
 
+def test_grids_of_one_pitch_below_each_other_are_both_found_out_of_phase() -> None:
+    drawn = draw_montage("two grids", np.random.default_rng([KINDS.index("two grids"), 102]))
+
+    score = score_boxes(drawn.boxes, corners(find(drawn.picture)))
+
+    assert (score.found, score.false) == (12, 0)
+
+
+def test_print_between_two_grids_of_one_lattice_is_no_square() -> None:
+    picture = page(5, 3, 60)
+    picture[138:198] = 0
+    cv2.putText(picture, "mutant", (12, 195), cv2.FONT_HERSHEY_SIMPLEX, 0.5, 150)
+
+    assert len(find(picture).squares) == 12
+
+
+def test_squares_as_dark_as_the_frames_around_them_are_found_by_the_frames() -> None:
+    rng = np.random.default_rng(0)
+    picture = np.full((460, 170), 255, np.uint8)
+    for row in range(3):
+        y = 21 + 146 * row
+        picture[y : y + 126, 21:147] = 0
+        noise = cv2.GaussianBlur(rng.normal(0, 1, (114, 114)), (0, 0), 1.5)
+        picture[y + 6 : y + 120, 27:141] = np.clip(25 + 120 * noise, 0, 255)
+
+    found = corners(find(picture))
+
+    y0 = 27 + 146 * np.arange(3)
+    np.testing.assert_allclose(found, [(27, y, 141, y + 114) for y in y0], atol=1)
+
+
 @pytest.mark.parametrize("kind", ["uint16", "float32", "rgb"])
 def test_every_kind_of_pixel_gives_the_same_squares(kind: str) -> None:
     picture = page(2, 3, 60)

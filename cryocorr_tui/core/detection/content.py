@@ -56,14 +56,13 @@ def gutter_level(grey: Bytes, boxes: Boxes, lattice: Lattice) -> float:
 def show_images(
     picture: NDArray[np.generic], grey: Bytes, boxes: Boxes, *, drawings: float = 0.5
 ) -> bool:
-    """Say whether boxes show grey images rather than colours, nothing or a share of drawings."""
+    """Say whether boxes show grey images, not nothing, nor a share of drawings and colours."""
     _, flat = levels(grey, boxes)
     if np.mean(flat < FLAT) < 0.25:
         return False
     sample = boxes[:: max(1, len(boxes) // SAMPLE)]
-    if picture.ndim == 3 and np.median([_coloured(picture, box) for box in sample]) > 0.5:
-        return False
-    return bool(np.mean([is_drawing(grey, box) for box in sample]) < drawings)
+    other = [_is_coloured(picture, box) or is_drawing(grey, box) for box in sample]
+    return bool(np.mean(other) < drawings)
 
 
 def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
@@ -87,15 +86,15 @@ def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
     return bool(np.count_nonzero(core & (slope > 1.5)) < max(0.005 * core.size, 0.5 * core.sum()))
 
 
-def _coloured(picture: NDArray[np.generic], box: NDArray[np.float64]) -> float:
-    """Return the share of pixels with a colour."""
+def _is_coloured(picture: NDArray[np.generic], box: NDArray[np.float64]) -> bool:
+    """Say whether most pixels of a box have a colour."""
     part = _inside(picture, box)
-    if not part.size:
-        return 0.0
+    if picture.ndim < 3 or not part.size:
+        return False
     step = max(1, min(part.shape[:2]) // 64)
     part = part[::step, ::step].astype(np.float32)
     spread = part.max(axis=2) - part.min(axis=2)
-    return float(np.mean(spread > 0.1 * max(float(part.max()), 1.0)))
+    return bool(np.mean(spread > 0.1 * max(float(part.max()), 1.0)) > 0.5)
 
 
 def _inside(picture: NDArray[Pixel], box: NDArray[np.float64]) -> NDArray[Pixel]:

@@ -32,7 +32,9 @@ LEAST_SIDE, SECOND_SIDE, MEAN_SIDE = 0.25, 0.4, 0.5
 MOST_CANDIDATES = 12_000  # the best supported, where text or noise gives more
 MOST_BOXES = 600  # of one size that are looked at
 NEARLY = 0.1  # difference of support that decides nothing
-MOST_REFUSED = 40  # grids of blocks, before a picture is taken to be nothing but lines
+STRADDLING = 0.9  # of the box: places nearer to each other than this share area
+CLEARLY_LESS = 0.7  # support in terms of a box that shares area, below which a box is chance
+MOST_REFUSED = 16  # grids of blocks, before a picture is taken to be nothing but lines
 SIZE_STEP = 0.02  # natural logarithm: boxes of one size differ by less
 LONE_BOX = 0.4
 THROUGH = 0.65  # evidence of the lines inside a block in terms of those around it
@@ -53,7 +55,7 @@ class Grid:
     members : (n, 2) int
         Row and column of the boxes that the lattice was fitted to.
     strength : float
-        Their summed perimeter, weighed by support⁴.
+        Their borders within the picture summed up, weighed by support⁴.
     """
 
     lattice: Lattice
@@ -83,22 +85,26 @@ class Candidates:
         x0, y0, x1, y1.
     support : (n,) float64
         Mean evidence of those sides that do not lie on the edge of the picture, 0…1.
-    framed : (n,) bool
-        No side lies on the edge of the picture.
+    inner : (n,) int
+        Number of those sides.
     """
 
     boxes: Boxes
     support: NDArray[np.float64]
-    framed: NDArray[np.bool_]
+    inner: NDArray[np.intp]
 
     def only(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Candidates:
         """Return some of them."""
-        return Candidates(self.boxes[which], self.support[which], self.framed[which])
+        return Candidates(self.boxes[which], self.support[which], self.inner[which])
 
     def strength(self) -> NDArray[np.float64]:
-        """Return the perimeters, weighed so that boxes of chance borders count little."""
-        perimeter: NDArray[np.float64] = 2.0 * (self.boxes[:, 2:] - self.boxes[:, :2]).sum(axis=1)
-        return perimeter * self.support**4
+        """Return the lengths of the borders, weighed so that those of chance count little.
+
+        Sides on the edge of the picture do not count: it would tie squares to large boxes.
+        """
+        side = (self.boxes[:, 2:] - self.boxes[:, :2]).mean(axis=1)
+        strength: NDArray[np.float64] = side * self.inner * self.support**4
+        return strength
 
 
 def candidate_boxes(evidence: Sequence[LineEvidence], *, min_box: int) -> Candidates:
@@ -117,7 +123,7 @@ def candidate_boxes(evidence: Sequence[LineEvidence], *, min_box: int) -> Candid
     mean = np.nansum(sides, axis=1) / np.maximum(inner, 1)
     second = np.sort(sides, axis=1)[:, 1]
     good = (inner > 0) & (mean > MEAN_SIDE) & ((inner < 2) | (second > SECOND_SIDE))
-    found = Candidates(boxes, mean.astype(np.float64), inner == 4).only(good)
+    found = Candidates(boxes, mean.astype(np.float64), inner).only(good)
     if len(found.boxes) > MOST_CANDIDATES:
         found = found.only(np.argpartition(-found.support, MOST_CANDIDATES)[:MOST_CANDIDATES])
     return found
@@ -321,7 +327,7 @@ def _strongest_lattice(candidates: Candidates) -> Grid:
     # A window or a plot frame is one big box: lone boxes count less, so that the grid inside wins,
     # and the picture itself must not pass for one.
     lone = np.bincount(label) == 1
-    strength[lone] *= LONE_BOX * np.bincount(label, candidates.framed)[lone]
+    strength[lone] *= LONE_BOX * np.bincount(label, candidates.inner == 4)[lone]
     strongest = int(np.argmax(strength))
     return _fit(
         boxes[label == strongest], pitch[0] or size, pitch[1] or size, float(strength[strongest])
@@ -332,18 +338,23 @@ def _best_of_each_place(boxes: Boxes, support: NDArray[np.float64]) -> NDArray[n
     """Return one box a place: the smallest of those nearly as well supported as the best.
 
     The lines on both edges of a border make several boxes around one square; the smallest leaves
-    the border out, and taking it everywhere keeps the lattice regular.
+    the border out, and taking it everywhere keeps the lattice regular. Boxes over parts of a far
+    better one have some of its sides: they would tie a grid to the page around it.
     """
     left = np.argsort(-support, kind="stable")
-    x, y = ((boxes[left, :2] + boxes[left, 2:]) / 2).T
-    size = (boxes[left, 2:] - boxes[left, :2]).sum(axis=1)
+    boxes, support = boxes[left], support[left]
+    x, y = ((boxes[:, :2] + boxes[:, 2:]) / 2).T
+    size = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1)
     kept: list[np.intp] = []
     while len(left) and len(kept) < MOST_BOXES:
-        near = size[0] / 4
-        here = (np.abs(x - x[0]) <= near) & (np.abs(y - y[0]) <= near)
-        good = np.flatnonzero(here & (support[left] >= support[left[0]] - NEARLY))
+        apart = np.maximum(np.abs(x - x[0]), np.abs(y - y[0]))
+        here = apart <= size[0] / 2
+        good = np.flatnonzero(here & (support >= support[0] - NEARLY))
         kept.append(left[good[np.argmin(size[good])]])
-        left, x, y, size = left[~here], x[~here], y[~here], size[~here]
+        straddling = (apart < STRADDLING * size[0]) & (support < CLEARLY_LESS * support[0])
+        other = np.flatnonzero(~(here | straddling))
+        left, support = left[other], support[other]
+        x, y, size = x[other], y[other], size[other]
     return np.array(kept, np.intp)
 
 

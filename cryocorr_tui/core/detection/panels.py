@@ -98,14 +98,17 @@ def settle(
     boxes = _snapped(
         grey, grid.lattice.scaled(factor).boxes(grid.members), grid.members, reach=3 + 2 * factor
     )
-    boxes = _within_frames(grey, boxes)
-    lattice = Lattice.through(boxes, grid.members)
+    depth = _depths_of_frames(grey, boxes)
+    lattice = Lattice.through(boxes + depth, grid.members)
     cells = lattice.cells_within(grey.shape)
     member = _contains(grid.members, cells)
     free = member | ~overlapping(lattice.boxes(cells), np.concatenate([np.empty((0, 4)), *others]))
     cells, member = cells[free], member[free]
     boxes = lattice.boxes(cells)
     sides = side_evidence(evidence, boxes, factor, grey.shape)
+    if depth.any():  # the outside of a frame shows where the square within it is
+        framed = side_evidence(evidence, boxes - depth, factor, grey.shape)
+        sides = np.maximum(sides, framed)
     kept = _grow(cells, member, _Signs.of(boxes, sides, grey, lattice))
     if not kept.any():
         return None
@@ -195,9 +198,10 @@ def _grow(cells: Cells, member: Mask, signs: _Signs) -> Mask:
     """Return which cells of the lattice are squares, from the members outwards."""
     image = ~signs.constant & ~signs.blank
     kept = member & ~signs.blank & (image | signs.framed)
-    # Print beside a grid may have a place in its lattice.
-    if np.mean(signs.drawing[kept]) < 0.5:
-        kept &= ~(signs.drawing & image)
+    # Print beside a grid or between two may have a place in its lattice.
+    drawings = np.count_nonzero(signs.drawing[kept]) > 0.5 * np.count_nonzero(kept)
+    print_beside = signs.drawing & image & (not drawings)
+    kept &= ~print_beside
     typical = float(np.median(signs.mean[kept & ~signs.cut])) if (kept & ~signs.cut).any() else 1.0
     within = np.all(
         (cells >= cells[member].min(axis=0)) & (cells <= cells[member].max(axis=0)), axis=1
@@ -207,14 +211,13 @@ def _grow(cells: Cells, member: Mask, signs: _Signs) -> Mask:
         signs.mean >= min(EVIDENT, 0.6 * typical),
         (signs.mean >= max(0.5, 0.8 * typical)) & (signs.least >= 0.5 * typical),
     )
+    enclosed_image = image & ~signs.cut & ~print_beside & (signs.mean > 0.1)
+    evident &= ~print_beside
     evident &= np.where(signs.constant, signs.framed & ~signs.blank, True)
     while True:
         left, right, up, down = _neighbours(cells, kept)
         enclosed = (left & right) | (up & down)
-        new = ~kept & (
-            ((left | right | up | down) & evident)
-            | (enclosed & image & ~signs.cut & (signs.mean > 0.1))
-        )
+        new = ~kept & (((left | right | up | down) & evident) | (enclosed & enclosed_image))
         if not new.any():
             return kept
         kept = kept | new
@@ -273,11 +276,11 @@ def _snapped(grey: Bytes, boxes: Boxes, cells: Cells, *, reach: int) -> Boxes:
     return moved
 
 
-def _within_frames(grey: Bytes, boxes: Boxes) -> Boxes:
-    """Move the sides of boxes inwards past a frame that all of them have there."""
+def _depths_of_frames(grey: Bytes, boxes: Boxes) -> FloatArray:
+    """Return (4,) what moves the sides of boxes inwards past a frame that all of them have."""
     deepest = int(DEEPEST_FRAME * float(np.median(boxes[:, 2:] - boxes[:, :2])))
     depth = [_depth_of_frame(_rims(grey, boxes, side, deepest)) for side in range(4)]
-    return boxes + np.array([depth[0], depth[1], -depth[2], -depth[3]], np.float64)
+    return np.array([depth[0], depth[1], -depth[2], -depth[3]], np.float64)
 
 
 def _rims(grey: Bytes, boxes: Boxes, side: int, deepest: int) -> NDArray[np.uint8]:

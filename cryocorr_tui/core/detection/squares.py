@@ -47,9 +47,10 @@ LEAST_STRENGTH = 0.15  # in terms of height + width of the picture
 # and a few boxes of photographs, where many can be chosen from, reach 0.8.
 FULL_SUPPORT = 0.58  # many large squares that fill the picture
 MANY_SUPPORT = 0.66
-REGULAR_SUPPORT = 0.72  # many, anywhere on a large page
+REGULAR_SUPPORT = 0.72  # many, anywhere on a large page, or some that fill the picture
 FEW_SUPPORT = 0.85
-DRAWINGS_BESIDE = 0.2  # share of drawings from which on a further grid is a plot beside the first
+DRAWN_SHARE = 0.2  # of a picture without squares: it is a table or plots, and no faint montage
+DRAWINGS_BESIDE = 0.2  # share of drawings from which on a grid beside another is a plot
 MOSTLY = 0.6  # share of touching squares that are not constant
 SAME_AREA = 0.95  # of the panels that lines show, from which on seams divide the same squares
 FAINT_SUPPORT = 0.75  # below this, seams are looked for too
@@ -154,7 +155,10 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
     factor = max(1, math.ceil(math.sqrt(grey.size / SEARCH_PIXELS)))
     evidence = _evidence_of(grey, factor)
     smallest = max(12, min_box // factor)
-    panels = _panels_by_lines(picture, grey, evidence, factor, smallest)
+    panels, drawn = _panels_by_lines(picture, grey, evidence, factor, smallest)
+    # What is plain is all there is: no second look for borders that noise hides.
+    if not panels and sum(panel.area for panel in drawn) > DRAWN_SHARE * grey.size:
+        return []
     if panels and float(panels[0].support.mean()) > FAINT_SUPPORT and not _may_be_blocks(panels):
         return panels
     # Where no single side is plain, the seams of the whole picture may tell more.
@@ -166,7 +170,7 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
         return panels
     # Noise that hides borders at full size averages out from further away.
     factor, smallest = 2 * factor, max(LEAST_BOX_FROM_AFAR, min_box // (2 * factor))
-    panels = _panels_by_lines(picture, grey, _evidence_of(grey, factor), factor, smallest)
+    panels, _ = _panels_by_lines(picture, grey, _evidence_of(grey, factor), factor, smallest)
     seen = (
         panels
         and len(panels[0].whole) >= LEAST_SQUARES_FROM_AFAR
@@ -195,8 +199,11 @@ def _panels_by_lines(
     evidence: Sequence[LineEvidence],
     factor: int,
     smallest: int,
-) -> list[Panel]:
-    """Return the panels whose borders are seen; `smallest` is in pixels of the evidence."""
+) -> tuple[list[Panel], list[Panel]]:
+    """Return the panels whose borders are seen, and those that hold drawings or colours.
+
+    `smallest` is in pixels of the evidence.
+    """
     found = find_grids(
         candidate_boxes(evidence, min_box=smallest),
         evidence,
@@ -207,6 +214,7 @@ def _panels_by_lines(
     lattices = [grid.lattice.scaled(factor) for grid in grids]
     boxes = [lattice.boxes(grid.members) for lattice, grid in zip(lattices, grids, strict=True)]
     panels: list[Panel] = []
+    drawn: list[Panel] = []
     for index, grid in enumerate(grids):
         if panels and not _fits_beside(lattices[index], boxes[index], panels):
             continue
@@ -216,13 +224,14 @@ def _panels_by_lines(
             if number != index and len(other) >= LEAST_RIVAL
         ]
         panel = settle(grid, others, grey, evidence, factor)
-        if (
-            panel is not None
-            and _is_convincing(panel, grey, panels)
-            and show_images(picture, grey, panel.whole, drawings=DRAWINGS_BESIDE if panels else 0.5)
-        ):
+        if panel is None or not _is_convincing(panel, grey, panels):
+            continue
+        share = DRAWINGS_BESIDE if panels or drawn else 0.5
+        if not show_images(picture, grey, panel.whole, drawings=share):
+            drawn.append(panel)
+        elif not any(_is_part_of(panel.lattice, other.lattice) for other in drawn):
             panels.append(panel)
-    return panels
+    return panels, drawn
 
 
 def _reduced(grey: Bytes, factor: int) -> Bytes:
@@ -275,9 +284,19 @@ def _fits_beside(lattice: Lattice, boxes: Boxes, panels: list[Panel]) -> bool:
     return True
 
 
+def _is_part_of(lattice: Lattice, other: Lattice) -> bool:
+    """Say whether boxes fill places that another grid left free, as entries of a calendar do."""
+    pitch, origin = np.array([[lattice.pitch_x, lattice.pitch_y], [lattice.x, lattice.y]])
+    other_pitch, other_origin = np.array([[other.pitch_x, other.pitch_y], [other.x, other.y]])
+    steps = (origin - other_origin) / other_pitch
+    same_pitch = np.abs(pitch - other_pitch) <= 0.02 * other_pitch
+    return bool(same_pitch.all() and np.abs(steps - np.rint(steps)).max() <= 0.1)
+
+
 def _is_convincing(panel: Panel, grey: Bytes, others: list[Panel]) -> bool:
     """Say whether a grid is well enough supported, beside those found before it."""
     whole = panel.whole
+    count = (len(whole) + len(panel.boxes)) / 2  # squares that the edge cuts confirm the lattice
     share = panel.area / grey.size
     support = float(panel.support.mean())
     if len(whole) == 1 and not others:
@@ -286,9 +305,10 @@ def _is_convincing(panel: Panel, grey: Bytes, others: list[Panel]) -> bool:
         framed = x0 > 3 and y0 > 3 and x1 < width - 3 and y1 < height - 3
         return bool(framed and support > 0.93 and share > 0.05)
     enough = FEW_SUPPORT
-    if len(whole) >= 12 and panel.lattice.width >= 40:
+    many = len(whole) >= 12 and panel.lattice.width >= 40
+    if many or (count >= 4 and share > 0.4 and panel.lattice.width >= 48):
         enough = REGULAR_SUPPORT
-    if len(whole) >= 6 and (share > 0.1 or others) and panel.lattice.width >= 28:
+    if count >= 6 and (share > 0.1 or others) and panel.lattice.width >= 28:
         enough = MANY_SUPPORT
     if len(whole) >= 12 and share > 0.4 and panel.lattice.width >= 48:
         enough = FULL_SUPPORT
