@@ -28,6 +28,8 @@ FULL_STROKE = 0.38  # ink of a white stroke that is surely part of a letter
 FAINT_STROKE = 0.3  # ink below which a column between letters is empty
 RIM = 0.15  # ink of the soft rim of a letter
 NEW = 0.1  # of the lines of a place, below which it has been found already
+BESIDE = 0.8  # of the height of a digit: where the next one would stand
+AS_DENSE = 0.5  # in terms of the ink of a line: what beside it may be a digit
 COMMON = 0.5  # of the squares must have a line at a place,
 CONVINCING = 0.6  # of which so many must be readable, or
 REGULAR = 0.65  # of the squares, and at least
@@ -61,16 +63,21 @@ def take_strokes(
     said: list[tuple[Line, Meaning]] = []
     height = float(np.median([len(grey) for grey in greys]))
     for found, white in zip(lines, WHITE, strict=True):
-        earlier = [mask.copy() for mask in masks] if said else masks
+        earlier = [mask.copy() for mask in masks]
         for place, read in _printed_places(found, earlier, height):
-            said += [pair for pair in read if not _is_masked(pair[0], earlier[pair[0].square])]
-            printed = {line.square: _box_around([line]) for line in place.lines}
             anywhere = _box_around(place.lines)
             for square, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
+                own = [pair for pair in read if pair[0].square == square]
+                strokes = _strokes(~grey if dark else grey, mask)
+                said += [
+                    (line, meaning if _is_all(line, strokes, place.digit) else Meaning())
+                    for line, meaning in own
+                    if not _is_masked(line, earlier[square])
+                ]
                 # On other squares, what is printed here could not even be told to be a line.
-                here = square in printed
-                ink = _clear(_strokes(~grey if dark else grey, mask), white if here else WHITE[0])
-                mask |= _print_in(ink, printed[square] if here else anywhere)
+                ink = _clear(strokes, white if own else WHITE[0])
+                for box in [_box_around([line]) for line, _ in own] or [anywhere]:
+                    mask |= _print_in(ink, box)
     return said
 
 
@@ -81,6 +88,15 @@ def _without_bars(bright: Bytes, mask: Mask) -> FloatArray:
     mask |= bars
     ink[bars] = 0
     return ink
+
+
+def _is_all(line: Line, strokes: FloatArray, digit: float) -> bool:
+    """Say whether no ink as dense as that of a line stands beside it, where a digit was lost."""
+    rows = strokes[line.top : line.bottom]
+    density = float(rows[:, line.left : line.right].mean())
+    wide = max(round(BESIDE * digit), 2)
+    beside = rows[:, max(line.left - wide, 0) : line.left], rows[:, line.right :][:, :wide]
+    return all(part.size == 0 or part.mean() < AS_DENSE * density for part in beside)
 
 
 def _is_masked(line: Line, mask: Mask) -> bool:
