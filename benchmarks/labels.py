@@ -55,7 +55,8 @@ FONTS = (
 STRANGE = ("DejaVuSansCondensed", "DejaVuSans-Oblique", "DejaVuSerif-Bold", "DejaVuSansMono-Bold")
 GREEN, RED, YELLOW, WHITE = (60, 255, 60), (255, 40, 30), (255, 255, 0), (255, 255, 255)
 FIELDS = {"ptcls": "particles", "res_A": "resolution", "index": "class_index"}
-AT_THE_RIM, ACROSS = (0.07, 0.93), (0.42, 0.58)  # parts of the side, as cryoSPARC prints; the worst
+AT_THE_RIM = 0.07, 0.93  # parts of the side, as cryoSPARC prints
+PLACINGS = ("at the rim", AT_THE_RIM), ("across the particle", (0.42, 0.58))
 GAP = 4  # pixels between drawn squares
 
 
@@ -74,7 +75,10 @@ def run(options: Options) -> list[Table]:
     """Measure real montages, drawn ones, and the scores of cleaned squares."""
     images = _simulated(8 if options.quick else 30)
     tables = [_real(options.data / "montages")] if options.data is not None else []
-    return [*tables, _drawn(images, options.quick), _scores(images)]
+    scores = (
+        _scores(images[:3], 96, PLACINGS[:1]) if options.quick else _scores(images, 160, PLACINGS)
+    )
+    return [*tables, _drawn(images, options.quick), scores]
 
 
 def _real(folder: Path) -> Table:
@@ -168,10 +172,12 @@ def _row(name: str, sheets: Sequence[Sheet]) -> tuple[Cell, ...]:
     )
 
 
-def _scores(images: FloatArray) -> Table:
+def _scores(
+    images: FloatArray, side: int, placings: Sequence[tuple[str, tuple[float, float]]]
+) -> Table:
     """Score all pairs with text A on one and text B on the other, and without any text."""
     rows: list[tuple[Cell, ...]] = []
-    for where, middles in (("at the rim", AT_THE_RIM), ("across the particle", ACROSS)):
+    for where, middles in placings:
         sheets = [
             _sheet(
                 images,
@@ -180,7 +186,7 @@ def _scores(images: FloatArray) -> Table:
                 GREEN,
                 None,
                 middles=middles,
-                side=160,
+                side=side,
             )
             for k in (1, 2)
         ]

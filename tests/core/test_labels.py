@@ -12,8 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cryocorr_tui.core.detection import cut_out, detect_squares
 from cryocorr_tui.core.labels import erase_labels, find_labels, remove_labels
+from cryocorr_tui.core.labels.lines import find_lines
 from cryocorr_tui.core.labels.meaning import counting, meanings
 from cryocorr_tui.core.labels.reading import Glyph
+from cryocorr_tui.core.labels.strokes import _is_all
 from cryocorr_tui.core.model import Detection, Montage, Square
 from cryocorr_tui.core.readers import read
 
@@ -107,8 +109,8 @@ def test_text_of_any_colour_is_masked_even_after_jpeg(colour):
         assert label.mask.mean() < 5 * (change > 20).mean()
 
 
-@pytest.mark.parametrize("colour", [WHITE, (0, 0, 0)])
-def test_white_and_black_text_is_masked_where_all_squares_have_it(colour):
+@pytest.mark.parametrize("colour", [WHITE, (205, 205, 205), (0, 0, 0)])
+def test_white_light_grey_and_black_text_is_masked_where_all_squares_have_it(colour):
     images = class_averages(8)
     texts, particles, _ = cryosparc_texts(8)
     montage, squares = montage_of(images, texts=texts, colour=colour)
@@ -222,6 +224,15 @@ def test_a_square_alone_is_read_where_it_says_what_it_counts():
     montage, squares = montage_of(class_averages(1), texts=[("512 ptcls", "9.5 A 1 ess")])
     (label,) = find_labels(montage, squares)
     assert (label.particles, label.resolution) == (512, 9.5)
+
+
+def test_a_number_beside_ink_that_was_not_read_is_empty():
+    ink = np.zeros((40, 60), np.float32)
+    ink[20:30, 10:34:4] = 1
+    (line,) = find_lines(ink, 0, full=0.4, faint=0.3)
+    assert _is_all(line, ink, digit=10.0)
+    ink[20:30, 34:40] = 0.25  # too faint for a glyph
+    assert not _is_all(line, ink, digit=10.0)
 
 
 def test_no_squares_have_no_labels():

@@ -6,13 +6,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import splu
+from scipy.linalg import solveh_banded
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["remove_labels"]
 
 TENSION = 1 / 5**2  # 1/px²
+REACH = 2  # pixels that a stencil reaches
 THIN = 7.0  # pixels from the middle of a hole to its rim; wider ones get no slope from it
 
 _LAPLACE = {(0, 0): 4.0, (-1, 0): -1.0, (1, 0): -1.0, (0, -1): -1.0, (0, 1): -1.0}
@@ -41,30 +43,50 @@ def remove_labels(image: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
     filled = np.array(image, dtype=np.float32)
     if not mask.any() or mask.all():
         return filled
-    rows, columns = np.nonzero(mask)
-    unknown = np.full(mask.shape, -1)
-    unknown[mask] = np.arange(len(rows))
-    known = np.zeros(len(rows))
-    wide = _in_wide_holes(mask)[mask]
-    row, column, weights = [], [], []
-    for (dy, dx), plate in _PLATE.items():
-        weight = np.where(wide, _LAPLACE.get((dy, dx), 0.0), plate)
-        y = _mirrored(rows + dy, mask.shape[0])
-        x = _mirrored(columns + dx, mask.shape[1])
-        at = unknown[y, x]
-        inside = np.flatnonzero((at >= 0) & (weight != 0))
-        row.append(inside)
-        column.append(at[inside])
-        weights.append(weight[inside])
-        known -= weight * np.where(at < 0, image[y, x], 0.0)
-    entries = np.concatenate(weights), (np.concatenate(row), np.concatenate(column))
-    system = sparse.csc_array(entries, shape=(len(rows), len(rows)))
-    # The stencils are symmetric and positive: no pivots need be looked for.
-    factors = splu(
-        system, diag_pivot_thresh=0.0, options={"SymmetricMode": True}, permc_spec="MMD_AT_PLUS_A"
-    )
-    filled[mask] = factors.solve(known)
+    # Wide holes first: their equations ask nothing of other holes, those of thin ones may.
+    wide = _in_wide_holes(mask)
+    for stencil, hole in ((_LAPLACE, wide), (_PLATE, mask & ~wide)):
+        if hole.any():
+            filled[hole] = _solved(filled, hole, stencil)
     return filled
+
+
+def _solved(
+    image: FloatArray, hole: NDArray[np.bool_], stencil: dict[tuple[int, int], float]
+) -> NDArray[np.float64]:
+    """Return the pixels of a hole at which a symmetric stencil sums to 0."""
+    count = int(hole.sum())
+    unknown = np.full(hole.shape, -1)
+    unknown[hole] = np.arange(count)
+    # Mirrored at the edges of the picture, the edge pixel repeated.
+    around = np.pad(unknown, REACH, mode="symmetric")
+    grey = np.pad(image, REACH, mode="symmetric").ravel()
+    rows, columns = np.nonzero(hole)
+    offsets = np.array([dy * around.shape[1] + dx for dy, dx in stencil])
+    at = offsets[:, None] + (rows + REACH) * around.shape[1] + columns + REACH
+    column = around.ravel()[at]
+    weight = np.array(list(stencil.values()))[:, None]
+    wanted = -(weight * np.where(column < 0, grey[at], 0.0)).sum(axis=0)
+    kind, row = np.nonzero(column >= 0)
+    column = column[kind, row]
+    # Numbered along the strokes, each unknown meets but a few numbers near its own.
+    pattern = sparse.csr_array((np.ones(len(row), np.int8), (row, column)), shape=(count, count))
+    order = reverse_cuthill_mckee(pattern, symmetric_mode=True)
+    rank = np.empty(count, np.intp)
+    rank[order] = np.arange(count)
+    below = rank[row] - rank[column]
+    lower = below >= 0
+    band = int(below.max()) + 1
+    entries = np.bincount(
+        below[lower] * count + rank[column[lower]],
+        weights=weight[kind[lower], 0],
+        minlength=band * count,
+    )
+    values = np.empty(count)
+    values[order] = solveh_banded(
+        entries.reshape(band, count), wanted[order], lower=True, check_finite=False
+    )
+    return values
 
 
 def _plate() -> dict[tuple[int, int], float]:
@@ -87,9 +109,3 @@ def _in_wide_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     depth = np.zeros(count)
     np.maximum.at(depth, labels[mask], cv2.distanceTransform(holes, cv2.DIST_L2, 3)[mask])
     return np.asarray(depth[labels] > THIN)
-
-
-def _mirrored(at: NDArray[np.intp], size: int) -> NDArray[np.intp]:
-    """Return positions reflected at the edges of the picture, the edge pixel repeated."""
-    at = np.where(at < 0, -1 - at, at)
-    return np.where(at >= size, 2 * size - 1 - at, at)

@@ -21,6 +21,7 @@ LEAST_DIGIT = 6.0  # pixels; in smaller print 6 and 8 are one
 SAMPLE = 8  # lines of a place that tell its font
 THINNEST, THICKEST = 0.08, 1.4  # widths of a glyph in heights of a digit
 LEAST_FIT = 0.8  # mean correlation of the lines of a place with one font; print has more
+RIM = 0.5  # pixels, the soft end of a glyph
 VALLEY = 0.92  # of the ink on both sides: where touching glyphs may be cut
 COST = 0.02  # of a glyph, in heights of a digit: two halves must fit clearly better than the whole
 
@@ -195,7 +196,9 @@ def _decode(
         scores = _shifted(line.pictures, slip) @ bank.vectors.T
         path = _best_path(line, scores.max(axis=1).tolist(), digit)[1]
         glyphs = []
-        for piece, (left, right) in zip(path, line.spans[path] / digit, strict=True):
+        # At either end of a glyph a pixel is inked in part.
+        ends = (line.spans[path] + (RIM, -RIM)) / digit
+        for piece, (left, right) in zip(path, ends, strict=True):
             unexplained = np.maximum(1 - np.maximum(scores[piece], 0) ** 2, 1e-3)
             first, second = numeric[np.argsort(unexplained[numeric])[:2]]
             best = int(unexplained.argmin())

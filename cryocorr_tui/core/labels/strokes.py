@@ -22,11 +22,14 @@ Mask = NDArray[np.bool_]
 Box = tuple[int, int, int, int]
 
 STROKE = 0.02  # of the side: half the width of the widest stroke of a letter
-WHITE = 0.65  # ink that a white letter reaches somewhere
+WHITE = 0.65, 0.45  # ink that a white letter reaches somewhere, and a light grey one
 GRAIN = 1.6  # ink of a stroke in terms of what nine of ten pixels stay below
 FULL_STROKE = 0.38  # ink of a white stroke that is surely part of a letter
 FAINT_STROKE = 0.3  # ink below which a column between letters is empty
 RIM = 0.15  # ink of the soft rim of a letter
+NEW = 0.1  # of the lines of a place, below which it has been found already
+BESIDE = 0.8  # of the height of a digit: where the next one would stand
+AS_DENSE = 0.5  # in terms of the ink of a line: what beside it may be a digit
 COMMON = 0.5  # of the squares must have a line at a place,
 CONVINCING = 0.6  # of which so many must be readable, or
 REGULAR = 0.65  # of the squares, and at least
@@ -52,29 +55,54 @@ def take_strokes(
     dark : bool
         Look for black print instead of white.
     """
-    lines: list[Line] = []
+    lines: list[list[Line]] = [[] for _ in WHITE]
     for square, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
-        lines += _lines_of(~grey if dark else grey, mask, square)
+        ink = _without_bars(~grey if dark else grey, mask)
+        for found, white in zip(lines, WHITE, strict=True):
+            found += find_lines(_clear(ink, white), square, full=FULL_STROKE, faint=FAINT_STROKE)
     said: list[tuple[Line, Meaning]] = []
     height = float(np.median([len(grey) for grey in greys]))
-    for place, read in _printed_places(lines, len(greys), height):
-        said += read
-        printed = {line.square: _box_around([line]) for line in place.lines}
-        anywhere = _box_around(place.lines)
-        for square, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
-            # On other squares, what is printed here could not even be told to be a line.
-            box = printed.get(square, anywhere)
-            mask |= _print_in(_clear(_strokes(~grey if dark else grey, mask)), box)
+    for found, white in zip(lines, WHITE, strict=True):
+        earlier = [mask.copy() for mask in masks]
+        for place, read in _printed_places(found, earlier, height):
+            anywhere = _box_around(place.lines)
+            for square, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
+                own = [pair for pair in read if pair[0].square == square]
+                strokes = _strokes(~grey if dark else grey, mask)
+                said += [
+                    (line, meaning if _is_all(line, strokes, place.digit) else Meaning())
+                    for line, meaning in own
+                    if not _is_masked(line, earlier[square])
+                ]
+                # On other squares, what is printed here could not even be told to be a line.
+                ink = _clear(strokes, white if own else WHITE[0])
+                for box in [_box_around([line]) for line, _ in own] or [anywhere]:
+                    mask |= _print_in(ink, box)
     return said
 
 
-def _lines_of(bright: Bytes, mask: Mask, square: int) -> Iterator[Line]:
-    """Add the bars of a square to `mask`, and yield the lines of its other strokes."""
+def _without_bars(bright: Bytes, mask: Mask) -> FloatArray:
+    """Add the bars of a square to `mask`, and return the ink of its other strokes."""
     ink = _strokes(bright, mask)
     bars = find_bars(bright, ink)
     mask |= bars
     ink[bars] = 0
-    yield from find_lines(_clear(ink), square, full=FULL_STROKE, faint=FAINT_STROKE)
+    return ink
+
+
+def _is_all(line: Line, strokes: FloatArray, digit: float) -> bool:
+    """Say whether no ink as dense as that of a line stands beside it, where a digit was lost."""
+    rows = strokes[line.top : line.bottom]
+    density = float(rows[:, line.left : line.right].mean())
+    wide = max(round(BESIDE * digit), 2)
+    beside = rows[:, max(line.left - wide, 0) : line.left], rows[:, line.right :][:, :wide]
+    return all(part.size == 0 or part.mean() < AS_DENSE * density for part in beside)
+
+
+def _is_masked(line: Line, mask: Mask) -> bool:
+    """Say whether most of a line is known to be overlay."""
+    inked = line.ink[line.above :][: line.bottom - line.top] > FULL_STROKE
+    return bool(mask[line.top : line.bottom, line.left : line.right][inked].mean() > 0.5)
 
 
 def _strokes(bright: Bytes, mask: Mask) -> FloatArray:
@@ -84,28 +112,30 @@ def _strokes(bright: Bytes, mask: Mask) -> FloatArray:
     return ink
 
 
-def _clear(ink: FloatArray) -> FloatArray:
+def _clear(ink: FloatArray, white: float) -> FloatArray:
     """Return the ink of strokes that are white somewhere and rise above the picture's grain."""
-    white = ink >= WHITE
-    if not white.any():
+    full = ink >= white
+    if not full.any():
         return np.zeros_like(ink)
     sample = ink[1::4, 1::4].ravel()
     grain = GRAIN * float(np.partition(sample, int(0.9 * len(sample)))[int(0.9 * len(sample))])
     count, labels = cv2.connectedComponents(
-        (ink > min(max(grain, 0.3), 0.6)).astype(np.uint8), connectivity=8
+        (ink > min(max(grain, 0.3), white - 0.05)).astype(np.uint8), connectivity=8
     )
     whole = np.zeros(count, np.uint8)
-    whole[labels[white]] = 1
+    whole[labels[full]] = 1
     return np.where(cv2.dilate(whole[labels], np.ones((3, 3), np.uint8)) > 0, ink, np.float32(0))
 
 
 def _printed_places(
-    lines: Sequence[Line], squares: int, height: float
+    lines: Sequence[Line], masks: Sequence[Mask], height: float
 ) -> Iterator[tuple[Place, list[tuple[Line, Meaning]]]]:
     """Yield the places whose lines are print rather than parts of particles, with what they say."""
+    squares = len(masks)
     least = COMMON * squares if squares >= FEW else 1
     for place in places_of(lines):
-        if len(place.lines) >= least:
+        new = [not _is_masked(line, masks[line.square]) for line in place.lines]
+        if len(place.lines) >= least and np.mean(new) >= NEW:
             read = read_lines(place, squares)
             readable = sum(bool(meaning.text) for _, meaning in read)
             if readable >= CONVINCING * len(read) or _is_regular(place, squares, height):
