@@ -240,6 +240,16 @@ def _ncc(sums: NDArray[np.float64], count: int, part: float) -> float:
 
 
 @numba.njit(cache=True)
+def _times(matrix: NDArray[np.float64], a: float, b: float, c: float) -> tuple[float, float, float]:
+    """Return a 3×3 matrix times (a, b, c)."""
+    return (
+        matrix[0, 0] * a + matrix[0, 1] * b + matrix[0, 2] * c,
+        matrix[1, 0] * a + matrix[1, 1] * b + matrix[1, 2] * c,
+        matrix[2, 0] * a + matrix[2, 1] * b + matrix[2, 2] * c,
+    )
+
+
+@numba.njit(cache=True)
 def _step(
     pose: NDArray[np.float32],
     sums: NDArray[np.float64],
@@ -250,23 +260,27 @@ def _step(
     max_shift: float,
 ) -> float:
     """Move `pose` to the linearised maximum; return how far the rim of the mask moved, in px."""
-    slope_j = sums[:3] / part
-    solved_i = inverse_hessian @ projection
-    ahead = sums[3] / part - slope_j @ solved_i
+    # Three numbers at a time, written out: arrays this small cost more to make than to add up.
+    solved = _times(inverse_hessian, projection[0], projection[1], projection[2])
+    ahead = (sums[3] - sums[0] * solved[0] - sums[1] * solved[1] - sums[2] * solved[2]) / part
     if ahead <= 0:
         return 0.0
-    step = inverse_hessian @ (slope_j * ((1.0 - projection @ solved_i) / ahead)) - solved_i
-    length = max(abs(step[0]) * radius, math.hypot(step[1], step[2]))
+    common = projection[0] * solved[0] + projection[1] * solved[1] + projection[2] * solved[2]
+    gain = (1.0 - common) / ahead / part
+    ascent = _times(inverse_hessian, sums[0] * gain, sums[1] * gain, sums[2] * gain)
+    turn, along_x, along_y = ascent[0] - solved[0], ascent[1] - solved[1], ascent[2] - solved[2]
+    length = max(abs(turn) * radius, math.hypot(along_x, along_y))
     if length > LONGEST_STEP:
-        step *= LONGEST_STEP / length
-    cosine, sine = math.cos(step[0]), math.sin(step[0])
-    shift_x = step[1] + cosine * pose[2] - sine * pose[1]
-    shift_y = step[2] + sine * pose[2] + cosine * pose[1]
+        shorter = LONGEST_STEP / length
+        turn, along_x, along_y = turn * shorter, along_x * shorter, along_y * shorter
+    cosine, sine = math.cos(turn), math.sin(turn)
+    shift_x = along_x + cosine * pose[2] - sine * pose[1]
+    shift_y = along_y + sine * pose[2] + cosine * pose[1]
     distance = math.hypot(shift_x, shift_y)
     if distance > max_shift:
         shift_x *= max_shift / distance
         shift_y *= max_shift / distance
-    pose[0] = (pose[0] - math.degrees(step[0])) % 360.0
+    pose[0] = (pose[0] - math.degrees(turn)) % 360.0
     pose[1] = shift_y
     pose[2] = shift_x
     return float(length)

@@ -295,11 +295,14 @@ def _distinct_peaks(best: Any, shift: Any, rotations: int) -> tuple[Any, Any, An
 
     Each is (2 × PEAKS, rows, columns), unmirrored first; −inf where there is no further peak.
     """
+    reach = math.floor(_DISTINCT_DEG / 360.0 * rotations)
+    if is_numpy_array(best):
+        values, rotation, chosen = _distinct_peaks_compiled(best, shift, reach)
+        return values, rotation, chosen
     xp = array_namespace(best)
     is_peak = (best >= xp.roll(best, 1, axis=1)) & (best > xp.roll(best, -1, axis=1))
     left = xp.where(is_peak, best, -xp.inf)
     angles = xp.reshape(xp.arange(rotations, device=best.device), (1, rotations, 1, 1))
-    reach = math.floor(_DISTINCT_DEG / 360.0 * rotations)
     values, rotation, chosen = [], [], []
     for _ in range(PEAKS):
         top = xp.argmax(left, axis=1, keepdims=True)
@@ -315,6 +318,34 @@ def _distinct_peaks(best: Any, shift: Any, rotations: int) -> tuple[Any, Any, An
         return xp.reshape(stacked, (2 * PEAKS, *best.shape[2:]))
 
     return by_mirror(values), by_mirror(rotation), by_mirror(chosen)
+
+
+@numba.njit(parallel=True, cache=True)
+def _distinct_peaks_compiled(
+    best: NDArray[np.float32], shift: NDArray[np.int16], reach: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Do what `_distinct_peaks` does, a row of pairs at a time."""
+    _, rotations, rows, columns = best.shape
+    values = np.full((2 * PEAKS, rows, columns), -np.inf, dtype=np.float32)
+    rotation = np.zeros((2 * PEAKS, rows, columns), dtype=np.int64)
+    chosen = np.zeros((2 * PEAKS, rows, columns), dtype=np.int64)
+    for row in numba.prange(rows):
+        left = np.empty(rotations, dtype=np.float32)
+        for state in range(2):
+            for column in range(columns):
+                for turn in range(rotations):
+                    value = best[state, turn, row, column]
+                    before = best[state, turn - 1, row, column]  # −1 is the last one
+                    after = best[state, (turn + 1) % rotations, row, column]
+                    left[turn] = value if value >= before and value > after else -np.inf
+                for peak in range(PEAKS):
+                    top = np.argmax(left)
+                    values[state * PEAKS + peak, row, column] = left[top]
+                    rotation[state * PEAKS + peak, row, column] = top
+                    chosen[state * PEAKS + peak, row, column] = shift[state, top, row, column]
+                    for away in range(-reach, reach + 1):
+                        left[(top + away) % rotations] = -np.inf
+    return values, rotation, chosen
 
 
 def _rings_before_last(spectra: Any) -> Any:

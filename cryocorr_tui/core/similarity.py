@@ -28,6 +28,7 @@ from cryocorr_tui.core.refinement import refine
 from cryocorr_tui.core.scoring_kernels import metric_rows
 from cryocorr_tui.core.search import CoarseSearch, ShiftedRows
 
+CONTENDING = 0.025  # a finalist this much below the best NCC never has the best blend
 __all__ = ["PairScorer", "tile_size", "warm_up"]
 
 _LARGEST_TILE = 32  # about a quarter of a second on two cores, which is how long a cancel waits
@@ -171,7 +172,7 @@ class PairScorer:
             left.frc.metrics,
             right.fine,
             poses,
-            reached > -math.inf,
+            _contending(reached),
             self._weights,
             right.unknown,
             memory=self._passing,
@@ -227,6 +228,12 @@ class _Columns:
     fine: Any  # (columns, 2 box, 2 box) float32
     random: Any  # (cutoffs × columns, box, box) float32
     unknown: Any | None  # (columns, box, box) bool
+
+
+def _contending(reached: Any) -> Any:
+    """Return (rows, columns, finalists) bool: those near enough to the best NCC of their pair."""
+    xp = array_namespace(reached)
+    return reached > xp.max(reached, axis=2, keepdims=True) - CONTENDING
 
 
 def _block(scores: Any, period: Any, scale: Any) -> Any:
