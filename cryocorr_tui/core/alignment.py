@@ -24,9 +24,9 @@ __all__ = ["OVERSAMPLING", "Templates", "oversample", "refine", "sample_aligned"
 
 OVERSAMPLING = 2  # bilinear interpolation of this finer picture is exact enough
 FINALISTS = 4  # poses of a pair that stand for election by the blend
-UNPROMISING = 0.05  # a peak this much below the best coarse correlation is never the best pose
+UNPROMISING = 0.04  # a peak this much below the best coarse correlation is never the best pose
 HOPELESS = 0.05  # a refined pose this much below the best NCC never has the best blend
-COARSE_STEPS = 5  # on a quarter of the pixels, before one last step on all of them
+COARSE_STEPS = 5  # on a quarter of the mask's pixels, before one last step on half of them
 STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
 LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
 _RUN = 256  # pixels sampled at a time
@@ -35,7 +35,9 @@ DISTINCT = 2.0  # pixels at the rim or of shift that make two poses different
 
 @dataclass(frozen=True, eq=False)
 class Templates:
-    """Pictures i as the refinement sees them, on the pixels of the mask only.
+    """Pictures i as the refinement sees them, on every other pixel of the mask, as on a chessboard.
+
+    Neighbours tell the same in a class average: the poses are as good as from all pixels.
 
     Attributes
     ----------
@@ -47,7 +49,8 @@ class Templates:
     projection : (n, 3) float64
         Slopes times values.
     x, y : (pixels,) float32
-        Offsets of the pixels from the centre; the first `coarse` of them are a regular quarter.
+        Offsets of the pixels from the centre; the first `coarse` of them are every other one of
+        every other row, a quarter of the mask.
     coarse : int
     """
 
@@ -81,7 +84,9 @@ def templates(images: FloatArray, mask: FloatArray) -> Templates:
     """
     box = images.shape[-1]
     yy, xx = np.nonzero(mask > 0)
-    quarter = (yy % 2 == 0) & (xx % 2 == 0)
+    chequered = (yy + xx) % 2 == 0
+    yy, xx = yy[chequered], xx[chequered]
+    quarter = yy % 2 == 0
     order = np.argsort(~quarter, kind="stable")
     yy, xx = yy[order], xx[order]
     y, x = (yy - box // 2).astype(np.float32), (xx - box // 2).astype(np.float32)
@@ -308,7 +313,7 @@ def _refine_tile(
     half = candidates // 2
     pixels = len(x)
     part = coarse / pixels
-    radius = math.sqrt(pixels / math.pi)
+    radius = math.sqrt(2 * pixels / math.pi)  # of the mask: the templates hold half of it
     poses = np.zeros((count_rows, count_columns, FINALISTS, 4), dtype=np.float32)
     ncc = np.full((count_rows, count_columns, FINALISTS), -np.inf, dtype=np.float32)
     for pair in numba.prange(count_rows * count_columns):

@@ -201,7 +201,7 @@ def _step(
 
 def _radius(rows: Templates) -> float:
     """Return the radius of the mask in pixels."""
-    return math.sqrt(rows.x.shape[0] / math.pi)
+    return math.sqrt(2 * rows.x.shape[0] / math.pi)
 
 
 def _times(matrices: Any, vectors: Any) -> Any:
@@ -252,7 +252,7 @@ def _taken(pose: Any, candidate: Any) -> Any:
 def _last_step(
     rows: Templates, columns: Any, finalists: Any, stands: Any, max_shift: float, memory: float
 ) -> tuple[Any, Any]:
-    """Take one last, small step on all pixels from every finalist that stands.
+    """Take one last, small step on all pixels of the templates from every finalist that stands.
 
     Parameters
     ----------
