@@ -7,10 +7,12 @@ that the program compares with anew, from the fonts named in `FONTS`, which must
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -19,9 +21,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 import cryocorr_tui.core.labels as package
 from benchmarks.measuring import Cell, Options, Table
+from cryocorr_tui.core import preprocessing
 from cryocorr_tui.core.backend import Backend
-from cryocorr_tui.core.detection import cut_out, detect_squares
-from cryocorr_tui.core.labels import erase_labels, find_labels
+from cryocorr_tui.core.detection import cut_out, detect_squares, overlays_of
+from cryocorr_tui.core.labels import find_labels
 from cryocorr_tui.core.labels.glyphs import ABOVE, BELOW, CHARACTERS, DIGIT, WIDE
 from cryocorr_tui.core.model import (
     ClassAverage,
@@ -31,7 +34,7 @@ from cryocorr_tui.core.model import (
     Settings,
     Square,
 )
-from cryocorr_tui.core.preprocessing import prepare
+from cryocorr_tui.core.preprocessing import BRIDGED
 from cryocorr_tui.core.readers import read
 from cryocorr_tui.core.similarity import PairScorer
 from cryocorr_tui.core.simulation import SimulationSettings, simulate_class_averages
@@ -190,12 +193,17 @@ def _scores(
             )
             for k in (1, 2)
         ]
-        squares = sheets[0].squares
-        left = [sheet.printed for sheet in sheets]
-        erased = [erase_labels(each, squares, find_labels(each, squares)) for each in left]
-        wanted = _blends([sheet.clean for sheet in sheets], squares)
-        for name, montages in (("left", left), ("erased", erased)):
-            off = np.abs(_blends(montages, squares) - wanted)
+        printed = [_detection(sheet.printed, sheet.squares) for sheet in sheets]
+        untold = [Detection("", sheet.squares) for sheet in sheets]
+        wanted = _blends([sheet.clean for sheet in sheets], untold, math.inf)
+        for name, detections, bridged in (
+            ("left as it is", untold, math.inf),
+            ("filled", printed, math.inf),
+            (f"filled, left out from {BRIDGED:g} px on", printed, BRIDGED),
+            ("left out", printed, 0.0),
+        ):
+            montages = [sheet.printed for sheet in sheets]
+            off = np.abs(_blends(montages, detections, bridged) - wanted)
             rows.append(
                 (
                     f"{where}, {name}",
@@ -210,13 +218,31 @@ def _scores(
     return Table("What print changes in the blend: |with − without|", columns, tuple(rows))
 
 
-def _blends(montages: Sequence[Montage], squares: Sequence[Square]) -> FloatArray:
-    """Return (n, n): blend of square i of the first montage with square j of the second."""
-    whole = Detection("", tuple(squares))
-    images = np.concatenate([cut_out(montage, whole) for montage in montages])
-    classes = [ClassAverage(k, "montage", k, image) for k, image in enumerate(images)]
-    scorer = PairScorer(prepare(classes, Settings()), Settings(), Backend("cpu"), memory=1e9)
-    n = len(squares)
+def _detection(montage: Montage, squares: Sequence[Square]) -> Detection:
+    labels = find_labels(montage, squares)
+    return Detection(
+        "", tuple(replace(square, labels=one) for square, one in zip(squares, labels, strict=True))
+    )
+
+
+def _blends(
+    montages: Sequence[Montage], detections: Sequence[Detection], bridged: float
+) -> FloatArray:
+    """Return (n, n): blend of square i of the first montage with square j of the second.
+
+    Print deeper than `bridged` working pixels is left out of the metrics.
+    """
+    pairs = list(zip(montages, detections, strict=True))
+    images = np.concatenate([cut_out(*pair) for pair in pairs])
+    overlays = np.concatenate([overlays_of(detection) for detection in detections])
+    classes = [
+        ClassAverage(k, "montage", k, image, overlay=overlay)
+        for k, (image, overlay) in enumerate(zip(images, overlays, strict=True))
+    ]
+    with patch.object(preprocessing, "BRIDGED", bridged):
+        working = preprocessing.prepare(classes, Settings())
+        scorer = PairScorer(working, Settings(), Backend("cpu"), memory=1e9)
+    n = len(detections[0].squares)
     return np.asarray(scorer.score(slice(0, n), slice(n, 2 * n))[0])
 
 

@@ -324,7 +324,8 @@ def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
 
     Corners and sides are in pixels of the montage, y down. What is not printed on a square, or
     could not be read, is empty; ``selected`` is empty throughout a montage without a selection.
-    Score and pose, which bring the reference onto a square, are empty where none was hunted.
+    Score and pose, which bring the reference onto a square, are empty where none was hunted, and
+    there the grid is.
 
     Raises
     ------
@@ -350,6 +351,8 @@ def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
         "rotation_deg": _floats([_known_hit(s, "rotation") for _, _, s in found]),
         "mirrored": _booleans([_known_hit(s, "mirrored") for _, _, s in found]),
         "scale": _floats([_known_hit(s, "scale") for _, _, s in found]),
+        "grid": _counts([s.grid for _, _, s in found]),
+        "grid_confidence": _floats([s.grid_confidence for _, _, s in found]),
         "particles": _counts([label.particles for label in labels]),
         "resolution_angstrom": _floats([label.resolution for label in labels]),
         "class_index": _counts([label.class_index for label in labels]),

@@ -175,6 +175,8 @@ class Square:
     ``x, y`` is the top-left corner (may be fractional), ``confidence`` lies in 0…1, ``cut`` says
     that the edge of the picture cuts it, ``labels`` is what is printed on it (None where nobody has
     looked); ``hit`` tells how the reference lies here where one was hunted, else it is None.
+    ``grid`` counts the grids of the montage from 1, ``grid_confidence`` (0…1) is the mean of what
+    its whole squares have; both are None for a hit.
     """
 
     x: float
@@ -185,6 +187,8 @@ class Square:
     cut: bool = False
     labels: Labels | None = None
     hit: Hit | None = None
+    grid: int | None = None
+    grid_confidence: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

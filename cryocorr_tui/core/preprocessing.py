@@ -38,7 +38,7 @@ LARGEST_WORKING_BOX = 128
 SMALLEST_WORKING_BOX = 16
 _SMALLEST_MASK = 9  # working pixels across: a whole window of SSIM fits in
 MOST_COVERED = 1 / 3  # of the mask: under more print a class average cannot be compared
-_BRIDGED = 4.0  # working pixels from the edge of print that its surroundings tell of
+BRIDGED = 4.0  # working pixels from the edge of print that its surroundings tell of
 COVERED = 0.25  # part of a working pixel that print covers, from which on it counts as print
 SAME_FIELD = 1.01  # boxes whose fields differ by less show the same one: the rounding of headers
 
@@ -98,7 +98,7 @@ class WorkingSet:
         unknown = np.zeros(self.overlay.shape, dtype=bool)
         for k in np.flatnonzero(self.overlay.any(axis=(1, 2))):
             depth = cv2.distanceTransform(self.overlay[k].astype(np.uint8), cv2.DIST_L2, 5)
-            unknown[k] = depth > _BRIDGED
+            unknown[k] = depth > BRIDGED
         return unknown if unknown.any() else None
 
 

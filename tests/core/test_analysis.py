@@ -142,7 +142,7 @@ def test_a_montage_tells_what_was_found_as_a_finding_and_writes_its_squares(
     squares = rows(tmp_path / "run" / "squares.csv")
     assert list(squares[0]) == [
         "source", "index", "x", "y", "width", "height", "confidence", "cut", "label_text",
-        "score", "rotation_deg", "mirrored", "scale",
+        "score", "rotation_deg", "mirrored", "scale", "grid", "grid_confidence",
         "particles", "resolution_angstrom", "class_index", "selected",
     ]  # fmt: skip
     assert [row["index"] for row in squares] == [str(k) for k in range(8)]

@@ -307,7 +307,7 @@ def test_a_rotation_has_no_matrix(tmp_path: Path) -> None:
 
 def test_squares_are_listed_in_reading_order(tmp_path: Path) -> None:
     labels = Labels(np.zeros((31, 30), bool), '12,345 "ptcls"; 6.5 A', 12345, 6.5, 7, selected=True)
-    first = Square(1.5, 2, 30, 31, 0.875, labels=labels)
+    first = Square(1.5, 2, 30, 31, 0.875, labels=labels, grid=2, grid_confidence=0.75)
     second = Square(40, 2, 30, 30, 0.5, cut=True)
     detections = [Detection("m.png", (first, second)), Detection("n.png", (second,))]
     write_squares(tmp_path / "squares.csv", detections)
@@ -315,16 +315,16 @@ def test_squares_are_listed_in_reading_order(tmp_path: Path) -> None:
     assert rows(tmp_path / "squares.csv") == [
         [
             *("source", "index", "x", "y", "width", "height", "confidence", "cut", "label_text"),
-            *("score", "rotation_deg", "mirrored", "scale"),
+            *("score", "rotation_deg", "mirrored", "scale", "grid", "grid_confidence"),
             *("particles", "resolution_angstrom", "class_index", "selected"),
         ],
         [
             *("m.png", "0", "1.5", "2.0", "30.0", "31.0", "0.875", "false", text),
-            *("", "", "", ""),
+            *("", "", "", "", "2", "0.75"),
             *("12345", "6.5", "7", "true"),
         ],
-        ["m.png", "1", "40.0", "2.0", "30.0", "30.0", "0.5", "true", *[""] * 8, "false"],
-        ["n.png", "0", "40.0", "2.0", "30.0", "30.0", "0.5", "true", *[""] * 9],
+        ["m.png", "1", "40.0", "2.0", "30.0", "30.0", "0.5", "true", *[""] * 10, "false"],
+        ["n.png", "0", "40.0", "2.0", "30.0", "30.0", "0.5", "true", *[""] * 11],
     ]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from phantoms import disc_noise, phantom, score_all
 from PIL import Image, ImageDraw, ImageFont
 
-from cryocorr_tui.core.detection import cut_out, detect_squares
-from cryocorr_tui.core.labels import erase_labels, find_labels, remove_labels
+from cryocorr_tui.core.detection import cut_out, detect_squares, overlays_of
+from cryocorr_tui.core.labels import find_labels, remove_labels
 from cryocorr_tui.core.labels.lines import find_lines
 from cryocorr_tui.core.labels.meaning import counting, meanings
 from cryocorr_tui.core.labels.reading import Glyph
@@ -326,29 +327,32 @@ def test_squares_with_different_text_score_as_if_there_were_none():
     images = np.clip(90 + 22 * particles + 8 * noise, 0, 255)
     _, squares = montage_of(images[0])
 
-    def blends(montages):
-        cut = [cut_out(each, Detection("m.png", squares)) for each in montages]
+    def blends(montages, labelled):
+        cut = [cut_out(each, Detection("m.png", labelled(each, squares))) for each in montages]
         return score_all(np.concatenate(cut))["blend"][:4, 4:]
 
     printed = [montage_of(images[k], texts=cryosparc_texts(4, seed=k)[0])[0] for k in range(2)]
-    erased = [erase_labels(each, squares, find_labels(each, squares)) for each in printed]
-    wanted = blends([montage_of(images[k])[0] for k in range(2)])
-    assert np.abs(blends(erased) - wanted).max() < 0.01
-    assert np.abs(blends(printed) - wanted).max() > 0.02
+    wanted = blends([montage_of(images[k])[0] for k in range(2)], lambda _, squares: squares)
+    assert np.abs(blends(printed, with_labels) - wanted).max() < 0.01
+    assert np.abs(blends(printed, lambda _, squares: squares) - wanted).max() > 0.02
 
 
-def test_erasing_leaves_all_other_pixels_alone():
-    montage, squares = montage_of(class_averages(4), texts=cryosparc_texts(4)[0])
+def with_labels(montage, squares):
     labels = find_labels(montage, squares)
-    erased = erase_labels(montage, squares, labels)
-    grey = cv2.cvtColor(montage.picture.astype(np.float32), cv2.COLOR_RGB2GRAY)
-    outside = np.ones(grey.shape, bool)
-    for square, label in zip(squares, labels, strict=True):
-        x, y = round(square.x), round(square.y)
-        outside[y : y + SIDE, x : x + SIDE] = ~label.mask
-    assert erased.picture.shape == grey.shape
-    np.testing.assert_array_equal(erased.picture[outside], grey[outside])
-    assert np.abs(erased.picture - grey)[~outside].max() > 50
+    return tuple(
+        replace(square, labels=label) for square, label in zip(squares, labels, strict=True)
+    )
+
+
+def test_cutting_out_fills_print_and_leaves_all_other_pixels_alone():
+    montage, squares = montage_of(class_averages(4), texts=cryosparc_texts(4)[0])
+    labelled = with_labels(montage, squares)
+    filled = cut_out(montage, Detection("m.png", labelled))
+    plain = cut_out(montage, Detection("m.png", squares))
+    masks = np.stack([square.labels.mask for square in labelled])
+    np.testing.assert_array_equal(filled[~masks], plain[~masks])
+    assert np.abs(filled - plain)[masks].max() > 50
+    np.testing.assert_array_equal(overlays_of(Detection("m.png", labelled)), masks)
 
 
 @pytest.mark.parametrize(

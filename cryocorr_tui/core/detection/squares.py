@@ -91,7 +91,11 @@ def detect_squares(montage: Montage, *, bottom_up: bool = False, min_box: int = 
             f"--min-box (now {min_box}), or say --as images if it is one class average."
         )
     panels = _reading_order(panels)
-    squares = [square for panel in panels for square in _squares_of(panel, bottom_up=bottom_up)]
+    squares = [
+        square
+        for number, panel in enumerate(panels, 1)
+        for square in _squares_of(panel, number, bottom_up=bottom_up)
+    ]
     return Detection(montage.source, tuple(squares), tuple(_notes(panels)))
 
 
@@ -334,7 +338,7 @@ def _reading_order(panels: list[Panel]) -> list[Panel]:
     return ordered
 
 
-def _squares_of(panel: Panel, *, bottom_up: bool) -> list[Square]:
+def _squares_of(panel: Panel, number: int, *, bottom_up: bool) -> list[Square]:
     rows = -panel.cells[:, 0] if bottom_up else panel.cells[:, 0]
     of_grid = float(panel.support[~panel.cut].mean())
     width, height = np.rint(
@@ -346,7 +350,13 @@ def _squares_of(panel: Panel, *, bottom_up: bool) -> list[Square]:
         cut = bool(panel.cut[index])
         wide, high = (x1 - x0, y1 - y0) if cut else (float(width), float(height))
         confidence = min(1.0, max(0.0, (float(panel.support[index]) + of_grid) / 2))
-        squares.append(Square(x0, y0, wide, high, confidence, cut))
+        squares.append(
+            Square(
+                *(x0, y0, wide, high, confidence, cut),
+                grid=number,
+                grid_confidence=min(1.0, max(0.0, of_grid)),
+            )
+        )
     return squares
 
 

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cryocorr_tui.core.labels.filling import remove_labels
 from cryocorr_tui.core.labels.ink import STRONG, chroma_of, colour_inks, coloured, colours_of
 from cryocorr_tui.core.labels.lines import Line, find_lines, places_of
 from cryocorr_tui.core.labels.meaning import Meaning, counting, read_lines
@@ -18,7 +17,7 @@ from cryocorr_tui.core.labels.shapes import find_plate, has_frame
 from cryocorr_tui.core.labels.strokes import take_strokes
 from cryocorr_tui.core.model import FloatArray, Labels, Montage, Square, frozen_array
 
-__all__ = ["erase_labels", "find_labels"]
+__all__ = ["find_labels"]
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -84,27 +83,6 @@ def find_labels(montage: Montage, squares: Sequence[Square]) -> tuple[Labels, ..
             masks[line.square][rows, columns] = True
     meanings_of = _by_square(said, boxes)
     return tuple(_labels(mask, meanings_of[k], bool(selected[k])) for k, mask in enumerate(masks))
-
-
-def erase_labels(montage: Montage, squares: Sequence[Square], labels: Sequence[Labels]) -> Montage:
-    """Return the montage in grey, overlay pixels of its squares filled smoothly.
-
-    What is cut out of it can be scored as if nothing had been printed: see `remove_labels`.
-
-    Parameters
-    ----------
-    montage : Montage
-    squares, labels : sequences of one length
-        As given to and returned by `find_labels`.
-    """
-    picture = montage.picture.astype(np.float32)
-    if picture.ndim == 3:
-        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    for square, label in zip(squares, labels, strict=True):
-        left, top, right, bottom = _box_of(square)
-        part = picture[top:bottom, left:right]
-        part[:] = remove_labels(part, label.mask)
-    return replace(montage, picture=frozen_array(picture))
 
 
 def _byte_pictures(picture: NDArray[np.generic]) -> tuple[Bytes | None, Bytes]:
