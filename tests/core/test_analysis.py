@@ -498,7 +498,7 @@ def test_nothing_of_an_earlier_run_is_touched_before_the_inputs_are_understood(
 
 @pytest.fixture(scope="module")
 def long_stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_stack(tmp_path_factory.mktemp("long") / "s.mrcs", particles(40, 40), 3.0)
+    return write_stack(tmp_path_factory.mktemp("long") / "s.mrcs", particles(120, 40), 3.0)
 
 
 @pytest.fixture(scope="module")
