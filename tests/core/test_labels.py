@@ -302,6 +302,17 @@ def test_a_ramp_is_filled_as_if_nothing_had_been_drawn_on_it():
     np.testing.assert_allclose(filled, ramp, atol=1e-2)
 
 
+@pytest.mark.parametrize("side", [300, 601])
+def test_a_large_picture_is_filled_as_well_as_a_small_one(side):
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    smooth = 100 + 40 * np.sin(2 * np.pi * x / side) * np.cos(2 * np.pi * y / side)
+    mask = np.zeros((side, side), bool)
+    mask[side // 3 : side // 3 + side // 40, side // 5 : side // 2] = True
+    filled = remove_labels(np.where(mask, 255, smooth).astype(np.float32), mask)
+    np.testing.assert_allclose(filled, smooth, atol=1.5)
+    np.testing.assert_array_equal(filled[~mask], smooth[~mask])
+
+
 def test_filling_stays_between_the_grey_levels_around_a_wide_hole():
     rng = np.random.default_rng(0)
     image = rng.uniform(90, 110, (60, 60)).astype(np.float32)

@@ -17,6 +17,8 @@ TENSION = 1 / 5**2  # 1/px²
 REACH = 2  # pixels that a stencil reaches
 THIN = 7.0  # pixels from the middle of a hole to its rim; wider ones get no slope from it
 
+LARGEST = 256  # pixels of the smaller side; larger pictures are filled at half the resolution
+
 _LAPLACE = {(0, 0): 4.0, (-1, 0): -1.0, (1, 0): -1.0, (0, -1): -1.0, (0, 1): -1.0}
 
 
@@ -25,7 +27,8 @@ def remove_labels(image: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
 
     The filled pixels u solve Δ²u − t Δu = 0 between those that are left (a thin plate under a
     little tension t), which continues grey level and slope across the thin strokes of text. Wide
-    holes, in which slopes would run away, are filled with Δu = 0.
+    holes, in which slopes would run away, are filled with Δu = 0. Large pictures are filled at half
+    the resolution, or a quarter …: they are compared in smaller boxes anyway.
 
     Parameters
     ----------
@@ -43,12 +46,27 @@ def remove_labels(image: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
     filled = np.array(image, dtype=np.float32)
     if not mask.any() or mask.all():
         return filled
+    if min(image.shape) > LARGEST:
+        filled[mask] = _filled_at_half(filled, mask)[mask]
+        return filled
     # Wide holes first: their equations ask nothing of other holes, those of thin ones may.
     wide = _in_wide_holes(mask)
     for stencil, hole in ((_LAPLACE, wide), (_PLATE, mask & ~wide)):
         if hole.any():
             filled[hole] = _solved(filled, hole, stencil)
     return filled
+
+
+def _filled_at_half(image: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
+    """Return a picture filled at half the resolution, at its own again."""
+    height, width = image.shape
+    half = (width + 1) // 2, (height + 1) // 2
+    left = (~mask).astype(np.float32)
+    known = cv2.resize(left, half, interpolation=cv2.INTER_AREA)
+    grey = cv2.resize(np.where(mask, np.float32(0), image), half, interpolation=cv2.INTER_AREA)
+    small = remove_labels(np.asarray(grey / np.maximum(known, 1e-6), np.float32), known < 0.25)
+    large = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large, np.float32)
 
 
 def _solved(
