@@ -38,6 +38,8 @@ from cryocorr_tui.core.reference import (
 
 __all__ = ["Inputs", "expand_set", "find_squares", "read_sources", "to_class_averages"]
 
+INSIDE = 0.75  # of a hit's box lies in one square, where the picture has a grid
+
 
 @dataclass
 class Inputs:
@@ -167,25 +169,58 @@ def _hunt_reference(inputs: Inputs, settings: Settings, spec: ReferenceSpec) -> 
     backend, _ = choose_backend(settings.device)
     hunts: list[Hunt] = []
     for index, montage in enumerate(pictures):
-        hunts.append(
-            hunt(
-                montage,
-                reference,
-                scales=settings.reference_scales,
-                mirror=settings.mirror,
-                threshold=settings.reference_threshold,
-                backend=backend,
-            )
+        found = hunt(
+            montage,
+            reference,
+            scales=settings.reference_scales,
+            mirror=settings.mirror,
+            threshold=settings.reference_threshold,
+            backend=backend,
         )
+        hunts.append(_inside_squares(found, montage, min_box=settings.min_box))
         inputs.detections[index] = _labelled(montage, hunts[-1].detection())
         yield index + 1
     if not any(found.squares for found in hunts):
         nearest = max(hunts, key=lambda found: found.highest - found.threshold)
+        best = f"the best place correlates by {nearest.highest:.2f} and a hit by "
+        best += f"{nearest.threshold:.2f} or more"
+        if nearest.highest >= nearest.threshold:
+            best = "the places that resemble it lie across the borders of squares"
         raise NoSquaresError(
-            f"{spec}: this view was found in none of the pictures, the best place correlates by "
-            f"{nearest.highest:.2f} and a hit by {nearest.threshold:.2f} or more; choose another "
+            f"{spec}: this view was found in none of the pictures, {best}; choose another "
             "reference, or give other --scales or a lower --threshold."
         )
+
+
+def _inside_squares(found: Hunt, montage: Montage, *, min_box: int) -> Hunt:
+    """Return a hunt without the hits that lie across the borders of squares.
+
+    Borders and gutters are no particles, but the decoys of a hunt, which are, do not tell so: what
+    is hunted in a picture with a grid lies in one of its squares.
+    """
+    if not found.squares:
+        return found
+    try:
+        grid = detect_squares(montage, min_box=min_box).squares
+    except NoSquaresError:
+        return found
+    kept = tuple(
+        hit for hit in found.squares if max(_shared(hit, square) for square in grid) >= INSIDE
+    )
+    left_out = len(found.squares) - len(kept)
+    if not left_out:
+        return found
+    explanation = (
+        f"{found.explanation} {left_out} more lie across the borders of squares and are left out."
+    )
+    return replace(found, squares=kept, explanation=explanation)
+
+
+def _shared(hit: Square, square: Square) -> float:
+    """Return the part of a hit's box that lies in a square, 0…1."""
+    wide = min(hit.x + hit.width, square.x + square.width) - max(hit.x, square.x)
+    high = min(hit.y + hit.height, square.y + square.height) - max(hit.y, square.y)
+    return max(wide, 0.0) * max(high, 0.0) / (hit.width * hit.height)
 
 
 def _picture_to_hunt_in(source: Stack | Montage) -> Montage:

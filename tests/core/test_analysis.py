@@ -498,7 +498,7 @@ def test_nothing_of_an_earlier_run_is_touched_before_the_inputs_are_understood(
 
 @pytest.fixture(scope="module")
 def long_stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_stack(tmp_path_factory.mktemp("long") / "s.mrcs", particles(120, 40), 3.0)
+    return write_stack(tmp_path_factory.mktemp("long") / "s.mrcs", particles(40, 40), 3.0)
 
 
 @pytest.fixture(scope="module")
@@ -509,7 +509,12 @@ def long_finished(long_stack: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def run_until_a_tile_is_there(stack: Path, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "cryocorr_tui", "analyze", str(stack), "-o", str(folder)]
+    # A shell that runs the tests in the background has its children ignore interrupts.
+    heedful = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from cryocorr_tui.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", heedful, "analyze", str(stack), "-o", str(folder)]
     process = subprocess.Popen(
         [*command, "--memory", str(MANY_TILES.memory), "--device", "cpu"],
         stdout=subprocess.PIPE,

@@ -10,12 +10,14 @@ from class_average_forge import particles, write_montage, write_picture, write_s
 from cryocorr_tui.core.errors import InputError, NoSquaresError
 from cryocorr_tui.core.inputs import (
     Inputs,
+    _inside_squares,
     expand_set,
     find_squares,
     read_sources,
     to_class_averages,
 )
 from cryocorr_tui.core.model import ClassAverage, Detection, Montage, Settings, Square, Stack
+from cryocorr_tui.core.reference import Hunt
 
 
 def taken(*paths: Path, **options: object) -> Inputs:
@@ -268,3 +270,16 @@ def test_a_set_without_files_is_refused(tmp_path: Path) -> None:
         expand_set(str(tmp_path))
     with pytest.raises(InputError, match="no file fits this pattern"):
         expand_set(str(tmp_path / "*.mrcs"))
+
+
+def test_hits_across_the_borders_of_squares_are_left_out_where_there_is_a_grid(
+    tmp_path: Path,
+) -> None:
+    montage = taken(write_montage(tmp_path / "m.png", particles(8, 64))).montages[0][0]
+    inside, across = Square(4, 4, 56, 56, 0.9), Square(36, 4, 56, 56, 0.9)
+    found = Hunt("m.png", (inside, across), 0.5, 0.9, "Hits correlate by 0.50 or more.")
+    kept = _inside_squares(found, montage, min_box=24)
+    assert kept.squares == (inside,)
+    assert kept.explanation.endswith("1 more lie across the borders of squares and are left out.")
+    no_grid = Montage("p.png", np.zeros((200, 200), np.uint8))
+    assert _inside_squares(found, no_grid, min_box=24) is found
