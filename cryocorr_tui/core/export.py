@@ -334,9 +334,7 @@ def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
     """
     found = [(d.source, k, s) for d in detections for k, s in enumerate(d.squares)]
     labels = [s.labels or _NOTHING_PRINTED for _, _, s in found]
-    with_selection = {
-        d.source for d in detections if any(s.labels and s.labels.selected for s in d.squares)
-    }
+    with_selection = {d.source for d in detections if d.shows_selection}
     columns = {
         "source": _texts([source for source, _, _ in found]),
         "index": [index for _, index, _ in found],

@@ -259,7 +259,7 @@ def _read_notes(squares: Sequence[Square]) -> Iterator[str]:
             if count
         ]
         what = f"; read: {', '.join(read)}" if read else ""
-        yield f"{printed} squares have print on them, which is masked out of every score{what}."
+        yield f"{printed} squares have print on them, which is kept out of the scores{what}."
     selected = sum(label.selected for label in labels)
     if selected:
         yield f"{selected} squares are framed in colour, as selected ones are."
@@ -337,7 +337,6 @@ def _of_montage(montage: Montage, detection: Detection, first_id: int) -> Iterat
         return
     images = frozen_array(cut_out(montage, detection))
     overlays = frozen_array(overlays_of(detection), bool)
-    shows_selection = any(square.labels and square.labels.selected for _, square in whole)
     for offset, (index, square) in enumerate(whole):
         labels = square.labels
         yield ClassAverage(
@@ -353,7 +352,7 @@ def _of_montage(montage: Montage, detection: Detection, first_id: int) -> Iterat
             width=square.width,
             height=square.height,
             overlay=overlays[offset] if overlays[offset].any() else None,
-            selected=labels.selected if labels and shows_selection else None,
+            selected=labels.selected if labels and detection.shows_selection else None,
         )
 
 

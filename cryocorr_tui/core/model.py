@@ -199,6 +199,11 @@ class Detection:
     squares: tuple[Square, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def shows_selection(self) -> bool:
+        """Whether any square is shown selected; where none is, nobody has selected at all."""
+        return any(square.labels is not None and square.labels.selected for square in self.squares)
+
 
 @dataclass(frozen=True, eq=False)
 class ClassAverage:

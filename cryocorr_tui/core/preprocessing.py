@@ -39,7 +39,7 @@ SMALLEST_WORKING_BOX = 16
 _SMALLEST_MASK = 9  # working pixels across: a whole window of SSIM fits in
 MOST_COVERED = 1 / 3  # of the mask: under more print a class average cannot be compared
 BRIDGED = 4.0  # working pixels from the edge of print that its surroundings tell of
-COVERED = 0.25  # part of a working pixel that print covers, from which on it counts as print
+COVERED = 0.25  # part of a resampled pixel that print covers, from which on it counts as print
 SAME_FIELD = 1.01  # boxes whose fields differ by less show the same one: the rounding of headers
 
 

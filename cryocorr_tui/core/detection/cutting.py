@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.labels import remove_labels
 from cryocorr_tui.core.model import Detection, FloatArray, Montage, Square
+from cryocorr_tui.core.preprocessing import COVERED
 
 __all__ = ["cut_out", "overlays_of"]
-
-COVERED = 0.25  # part of a resampled pixel that print covers, from which on it counts as print
 
 
 def cut_out(montage: Montage, detection: Detection) -> FloatArray:
