@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import time
-from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
 import cv2
 import mrcfile
@@ -40,6 +36,7 @@ from cryocorr_tui.core.matching import Matches, find_matches
 from cryocorr_tui.core.model import (
     PAIR_FIELDS,
     ClassAverage,
+    FloatArray,
     Groups,
     Montage,
     Quality,
@@ -49,6 +46,9 @@ from cryocorr_tui.core.model import (
 from cryocorr_tui.core.overlay import draw_overlay
 from cryocorr_tui.core.preprocessing import WorkingSet, fourier_resample, prepare
 from cryocorr_tui.core.quality import score_quality
+from cryocorr_tui.core.run import Run
+from cryocorr_tui.core.run_recipe import Recipe, squares_of
+from cryocorr_tui.core.run_tables import write_run_tables
 from cryocorr_tui.core.scheduling import score_tiles
 from cryocorr_tui.core.similarity import PairScorer, tile_size, warm_up
 from cryocorr_tui.core.store import STORE_NAME, RunStore, Tile
@@ -60,12 +60,14 @@ __all__ = [
     "Event",
     "MatchFinished",
     "Notice",
+    "RunOpened",
     "StageProgressed",
     "StageStarted",
     "TileScored",
     "analyze",
     "detect",
     "match",
+    "take_in",
 ]
 
 PREPARING = 10  # ordinary pairs that take as long as to prepare one class: 8 at 64², 13 at 128²
@@ -104,12 +106,20 @@ class Notice:
     warning: bool = True
 
 
+@dataclass(frozen=True, eq=False)
+class RunOpened:
+    """The class averages are ready and the store of their pairs is open, with what is in it."""
+
+    run: Run
+
+
 @dataclass(frozen=True)
 class TileScored:
     """A block of pairs is in the store; `done` of `total` pairs are.
 
     ``share`` is the part of the work that is behind, 0 to 1 (None: that of the pairs): not every
-    pair costs the same.
+    pair costs the same. ``block`` is what the store has of it, (fields, h, w) float32, fields as
+    in `model.PAIR_FIELDS`.
     """
 
     rows: slice
@@ -117,17 +127,19 @@ class TileScored:
     done: int
     total: int
     share: float | None = None
+    block: FloatArray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class AnalysisFinished:
-    """All tables of a run are written."""
+    """All is known of a run, and its tables are written where that was wanted."""
 
     folder: Path
     classes: int
     pairs: int
     groups: int
     tables: tuple[Path, ...]
+    run: Run | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,7 @@ class DetectionFinished:
 
 @dataclass(frozen=True)
 class MatchFinished:
-    """All tables of a comparison of two sets are written.
+    """All is known of a comparison of two sets, and its tables are written where wanted.
 
     ``classes`` and ``found`` are for both sets: how many each has, and how many of them have a
     counterpart in the other at a q-value below `FOUND`. ``mutual`` counts pairs of classes that are
@@ -154,37 +166,19 @@ class MatchFinished:
     found: tuple[int, int]
     mutual: int
     tables: tuple[Path, ...]
+    run: Run | None = field(default=None, compare=False, repr=False)
 
 
 Event = (
     StageStarted
     | StageProgressed
     | Notice
+    | RunOpened
     | TileScored
     | AnalysisFinished
     | DetectionFinished
     | MatchFinished
 )
-
-
-@dataclass(frozen=True, eq=False)
-class _Material:
-    """What a run works on; the first `split` classes against the others, or (None) all with all."""
-
-    sources: Inputs
-    classes: tuple[ClassAverage, ...]
-    working: WorkingSet
-    quality: Quality
-    backends: Sequence[Backend]
-    settings: Settings
-    split: int | None
-    fingerprint: str
-    peaks: dict[str, int] = field(default_factory=dict)  # bytes held by each device, by its name
-
-    @property
-    def reasons(self) -> dict[int, str]:
-        """Why a class was left out, by class id."""
-        return {k: reason for k, reason in enumerate(self.working.reasons) if reason}
 
 
 def analyze(
@@ -196,6 +190,8 @@ def analyze(
     resume: bool = False,
     matrices: Sequence[str] = (),
     min_score: float = 0.5,
+    taken: Inputs | None = None,
+    write: bool = True,
 ) -> Iterator[Event]:
     """Compare all class averages with each other and write every table.
 
@@ -213,6 +209,10 @@ def analyze(
         Further fields to write as N×N tables ("ncc" …), beside the score.
     min_score : float
         Of the pairs written for more than `export.ALL_PAIRS_LIMIT` classes.
+    taken : Inputs, optional
+        The inputs as `take_in` gives them, with squares corrected by hand.
+    write : bool
+        False leaves the tables to whoever looks at the run (`run_tables.write_run_tables`).
 
     Yields
     ------
@@ -227,47 +227,34 @@ def analyze(
     """
     timings: dict[str, float] = {}
     began = time.perf_counter()
-    material = yield from _prepare(
-        inputs, None, output, settings, timings, overwrite=overwrite, resume=resume
+    run = yield from _prepare(
+        inputs, None, output, settings, timings, overwrite=overwrite, resume=resume, taken=taken
     )
-    with _store(output, material) as store:
+    with run.store as store:
+        yield RunOpened(run)
         with _timed(timings, "comparing"):
-            yield from _compare(store, material)
+            yield from _compare(run)
         with _timed(timings, "surveying"):
-            found = yield from _survey(store, material)
+            found = yield from _survey(run)
         yield StageStarted("grouping", 0)
         with _timed(timings, "grouping"):
-            groups, said = _group(store, material, found)
+            groups, said = _group(run, found)
             yield said
-        yield StageStarted("writing tables", 0)
-        with _timed(timings, "writing tables"):
-            tables = _write_classes(output, material, groups)
-            tables += _write_pairs(store, material, found, matrices, min_score)
-            if groups is None:
-                (output / "groups.csv").unlink(missing_ok=True)  # of a resumed run with more memory
-            else:
-                tables.append(output / "groups.csv")
-                blend = store.symmetric("blend", slice(None), slice(None))
-                export.write_groups(
-                    tables[-1], groups, material.classes, material.quality.quality, blend
-                )
-            tables += _write_squares(output, material)
-        timings["all"] = time.perf_counter() - began
-        tables.append(output / "run.json")
-        export.write_run_json(
-            tables[-1],
-            {
-                **_told_of_run(store, material, found),
-                "grouping": None if groups is None else groups.criterion,
-                "seconds": _rounded(timings),
-            },
-        )
+        run = replace(run, survey=found, groups=groups)
+        tables: tuple[Path, ...] = ()
+        if write:
+            yield StageStarted("writing tables", 0)
+            timings["all"] = time.perf_counter() - began
+            tables = write_run_tables(
+                run, output, matrices=matrices, min_score=min_score, seconds=timings
+            )
         yield AnalysisFinished(
             folder=output,
             classes=store.n,
             pairs=store.pairs_done(),
             groups=0 if groups is None else len(groups.representatives),
-            tables=tuple(tables),
+            tables=tables,
+            run=run,
         )
 
 
@@ -281,6 +268,7 @@ def match(
     resume: bool = False,
     matrices: Sequence[str] = (),
     min_score: float = 0.5,
+    write: bool = True,
 ) -> Iterator[Event]:
     """Compare every class average of one set with every one of another and write every table.
 
@@ -289,7 +277,7 @@ def match(
     set_a, set_b : sequence of Path
         Stacks, montages, or pictures of one class average each. Different pixel sizes are brought
         together as in `analyze`.
-    output, settings, overwrite, resume, min_score
+    output, settings, overwrite, resume, min_score, write
         As in `analyze`.
     matrices : sequence of str
         Further fields to write as |A|×|B| tables, beside the score.
@@ -307,33 +295,29 @@ def match(
     """
     timings: dict[str, float] = {}
     began = time.perf_counter()
-    material = yield from _prepare(
+    run = yield from _prepare(
         set_a, set_b, output, settings, timings, overwrite=overwrite, resume=resume
     )
-    with _store(output, material) as store:
+    with run.store as store:
+        yield RunOpened(run)
         with _timed(timings, "comparing"):
-            yield from _compare(store, material)
+            yield from _compare(run)
         with _timed(timings, "surveying"):
-            found = yield from _survey(store, material)
-        yield StageStarted("writing tables", 0)
-        with _timed(timings, "writing tables"):
-            matches = find_matches(
-                store,
-                quality=material.quality.quality,
-                quality_weight=settings.quality_weight,
-            )
-            sets = np.where(np.arange(store.n) < store.rows.stop, "A", "B").tolist()
-            tables = [output / "matches.csv"]
-            export.write_matches(tables[0], matches, material.classes, sets, chance=found.chance)
-            tables += _write_classes(output, material, None, {"set": sets})
-            tables += _write_pairs(store, material, found, matrices, min_score)
-            tables += _write_squares(output, material)
-        timings["all"] = time.perf_counter() - began
-        tables.append(output / "run.json")
-        export.write_run_json(
-            tables[-1], {**_told_of_run(store, material, found), "seconds": _rounded(timings)}
+            found = yield from _survey(run)
+        run = replace(run, survey=found)
+        matches = find_matches(
+            store,
+            quality=run.quality.quality,
+            quality_weight=settings.quality_weight,
         )
-        yield _match_finished(store, matches, found, tables)
+        tables: tuple[Path, ...] = ()
+        if write:
+            yield StageStarted("writing tables", 0)
+            timings["all"] = time.perf_counter() - began
+            tables = write_run_tables(
+                run, output, matrices=matrices, min_score=min_score, seconds=timings
+            )
+        yield _match_finished(run, matches, found, tables)
 
 
 def detect(
@@ -355,7 +339,7 @@ def detect(
         With one sentence that says what to mend; nothing is written then.
     """
     check_output(output, overwrite=overwrite, own=DETECTION_FILES)
-    sources = yield from _take_in(inputs, replace(settings, reading="montage"))
+    sources = yield from take_in(inputs, replace(settings, reading="montage"))
     stack = next((source for source in sources.sources if isinstance(source, Stack)), None)
     if stack is not None:
         raise InputError(
@@ -379,8 +363,14 @@ def detect(
     yield DetectionFinished(output, sum(len(d.squares) for d in detections), tuple(tables))
 
 
-def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, None, Inputs]:
-    """Read the inputs and find the squares of the pictures among them."""
+def take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, None, Inputs]:
+    """Read the inputs and find the squares of the pictures among them.
+
+    Raises
+    ------
+    CryocorrError
+        With one sentence that says what to mend.
+    """
     taken = Inputs()
     yield StageStarted("reading", len(inputs))
     for done in read_sources(inputs, settings, taken):
@@ -404,11 +394,15 @@ def _prepare(
     *,
     overwrite: bool,
     resume: bool,
-) -> Generator[Event, None, _Material]:
-    """Read one set or two and make them ready to be compared, and the output folder as well."""
+    taken: Inputs | None = None,
+) -> Generator[Event, None, Run]:
+    """Read one set or two, make them ready to be compared, and open the store of their pairs."""
     check_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
     with _timed(timings, "reading"):
-        sources = yield from _take_in([*first, *(second or ())], settings)
+        if taken is None:
+            sources = yield from take_in([*first, *(second or ())], settings)
+        else:
+            sources = taken
         classes = to_class_averages(sources)
         working = prepare(classes, settings)
         split = None if second is None else _split(first, classes, working)
@@ -423,7 +417,14 @@ def _prepare(
         yield StageProgressed("scoring quality", len(classes))
     fingerprint = _fingerprint(working, settings, backends[0], split)
     prepare_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
-    return _Material(sources, classes, working, quality, backends, settings, split, fingerprint)
+    recipe = Recipe(
+        inputs=tuple(first),
+        others=None if second is None else tuple(second),
+        settings=settings,
+        squares=None if taken is None else squares_of(taken),
+    )
+    store = _store(output, working, settings, backends, split, fingerprint, recipe)
+    return Run(sources, classes, working, quality, settings, fingerprint, store, backends)
 
 
 def _split(first: Sequence[Path], classes: Sequence[ClassAverage], working: WorkingSet) -> int:
@@ -445,12 +446,12 @@ def _split(first: Sequence[Path], classes: Sequence[ClassAverage], working: Work
     return split
 
 
-def _compare(store: RunStore, material: _Material) -> Generator[Event, None, None]:
+def _compare(run: Run) -> Generator[Event, None, None]:
     """Score the tiles that are not in the store yet."""
+    store, settings, backends = run.store, run.settings, run.backends
     done = store.pairs_done()
     if done == store.pairs:
         return
-    settings, backends = material.settings, material.backends
     missing = (tile for tile in store.tiles() if not store.done(tile))
     try:
         yield StageStarted("loading kernels (compiled at the first run)", 0)
@@ -461,15 +462,15 @@ def _compare(store: RunStore, material: _Material) -> Generator[Event, None, Non
         yield StageStarted("comparing pairs", store.pairs, done, behind / work)
         memory = _memory(settings, backends)
         scored = score_tiles(
-            missing, backends, lambda on: PairScorer(material.working, settings, on, memory=memory)
+            missing, backends, lambda on: PairScorer(run.working, settings, on, memory=memory)
         )
         with closing(scored):
             for tile, block in scored:
                 store.write(tile, block)
                 done += tile.pairs
                 behind += _work(tile)
-                yield TileScored(tile.rows, tile.cols, done, store.pairs, behind / work)
-        material.peaks.update((backend.name, backend.memory().peak) for backend in backends)
+                yield TileScored(tile.rows, tile.cols, done, store.pairs, behind / work, block)
+        run.peaks.update((backend.name, backend.memory().peak) for backend in backends)
     finally:
         for backend in backends:
             backend.release()
@@ -485,11 +486,12 @@ def _work(tile: Tile) -> int:
     return height * width + (PREPARING * width if tile.row == 0 else 0)
 
 
-def _survey(store: RunStore, material: _Material) -> Generator[Event, None, Survey]:
+def _survey(run: Run) -> Generator[Event, None, Survey]:
     """Learn what chance gives, and warn of poses at the edge of the search."""
+    store = run.store
     yield StageStarted("surveying", store.rows.stop)
     found = begin_survey(store)
-    for rows in count_pairs(store, material.working, found):
+    for rows in count_pairs(store, run.working, found):
         yield StageProgressed("surveying", rows)
     if found.at_largest_shift:
         yield Notice(
@@ -499,29 +501,28 @@ def _survey(store: RunStore, material: _Material) -> Generator[Event, None, Surv
     return found
 
 
-@contextmanager
-def _store(output: Path, material: _Material) -> Iterator[RunStore]:
+def _store(
+    output: Path,
+    working: WorkingSet,
+    settings: Settings,
+    backends: Sequence[Backend],
+    split: int | None,
+    fingerprint: str,
+    recipe: Recipe,
+) -> RunStore:
     """Open the store of an earlier run in `output`, or make a new one."""
     if (output / STORE_NAME).exists():
-        store = RunStore.open(output, fingerprint=material.fingerprint)
-    else:
-        n, box = material.working.images.shape[:2]
-        settings = material.settings
-        store = RunStore.create(
-            output,
-            n=n,
-            tile=tile_size(
-                n,
-                box,
-                _memory(settings, material.backends),
-                on_card=not material.backends[0].is_host,
-            ),
-            split=material.split,
-            fingerprint=material.fingerprint,
-            manifest={"settings": asdict(settings), "version": cryocorr_tui.__version__},
-        )
-    with store:
-        yield store
+        return RunStore.open(output, fingerprint=fingerprint)
+    n, box = working.images.shape[:2]
+    on_card = not backends[0].is_host
+    return RunStore.create(
+        output,
+        n=n,
+        tile=tile_size(n, box, _memory(settings, backends), on_card=on_card),
+        split=split,
+        fingerprint=fingerprint,
+        manifest={**recipe.as_manifest(), "version": cryocorr_tui.__version__},
+    )
 
 
 def _quality(working: WorkingSet) -> Quality:
@@ -535,22 +536,24 @@ def _quality(working: WorkingSet) -> Quality:
     )
 
 
-def _group(store: RunStore, material: _Material, found: Survey) -> tuple[Groups | None, Notice]:
+def _group(run: Run, found: Survey) -> tuple[Groups | None, Notice]:
     """Group the classes, where memory allows, and say how."""
+    store = run.store
     needed = BYTES_PER_PAIR * store.pairs / 1e9
-    if needed > _memory(material.settings, [Backend("cpu")]) / 1e9:
+    if needed > _memory(run.settings, [Backend("cpu")]) / 1e9:
         return None, Notice(
             f"The {store.n} class averages are not grouped: all pairs at once take {needed:.1f} GB "
             f"of memory; give --resume --memory {np.ceil(needed * 10) / 10:g} for that."
         )
     blend = store.symmetric("blend", slice(None), slice(None))
-    groups = group_classes(blend, quality=material.quality.quality, null=found.null)
+    groups = group_classes(blend, quality=run.quality.quality, null=found.null)
     return groups, Notice(f"Groups: {groups.criterion}.", warning=False)
 
 
 def _match_finished(
-    store: RunStore, matches: Matches, found: Survey, tables: Sequence[Path]
+    run: Run, matches: Matches, found: Survey, tables: tuple[Path, ...]
 ) -> MatchFinished:
+    store = run.store
     _, q_values = found.chance(matches.pairs[PAIR_FIELDS.index("blend")], *matches.pair_ids())
     counterpart = q_values < FOUND
     a, b = counterpart[store.rows], counterpart[store.cols]
@@ -560,56 +563,9 @@ def _match_finished(
         pairs=store.pairs_done(),
         found=(int(a.sum()), int(b.sum())),
         mutual=int((matches.mutual[store.rows] & a).sum()),
-        tables=tuple(tables),
+        tables=tables,
+        run=run,
     )
-
-
-def _write_classes(
-    folder: Path,
-    material: _Material,
-    groups: Groups | None,
-    extra: Mapping[str, Sequence[object]] | None = None,
-) -> list[Path]:
-    contrast = ["bright" if sign > 0 else "dark" for sign in material.working.contrast]
-    export.write_classes(
-        folder / "classes.csv",
-        material.classes,
-        material.quality,
-        groups,
-        extra={"contrast": contrast, "reason": material.working.reasons, **(extra or {})},
-    )
-    return [folder / "classes.csv"]
-
-
-def _write_pairs(
-    store: RunStore,
-    material: _Material,
-    found: Survey,
-    matrices: Sequence[str],
-    min_score: float,
-) -> list[Path]:
-    """Write the table of pairs and those of single fields."""
-    weighting: dict[str, Any] = {
-        "quality": material.quality.quality,
-        "quality_weight": material.settings.quality_weight,
-        "reasons": material.reasons,
-    }
-    tables = [store.folder / "pairs.csv"]
-    export.write_pairs(
-        tables[0], store, material.classes, chance=found.chance, min_score=min_score, **weighting
-    )
-    for name in ("score", *matrices):
-        tables.append(store.folder / ("matrix.csv" if name == "score" else f"matrix_{name}.csv"))
-        export.write_matrix(tables[-1], store, name, **weighting)
-    return tables
-
-
-def _write_squares(folder: Path, material: _Material) -> list[Path]:
-    montages = material.sources.montages
-    if not montages:
-        return []
-    export.write_squares(folder / "squares.csv", [detection for _, detection in montages])
-    return [folder / "squares.csv"]
 
 
 def _left_out(classes: Sequence[ClassAverage], working: WorkingSet) -> Iterator[str]:
@@ -647,49 +603,6 @@ def _fingerprint(
     }
     digest.update(json.dumps(shaping, sort_keys=True).encode())
     return digest.hexdigest()
-
-
-def _told_of_run(store: RunStore, material: _Material, found: Survey) -> dict[str, object]:
-    """Return what ``run.json`` tells of any comparison, all but the time it took."""
-    null = found.null
-    return {
-        **_provenance(material.sources, material.classes, material.settings),
-        "device": ",".join(backend.name for backend in material.backends),
-        "device_peak_bytes": material.peaks,
-        "fingerprint": material.fingerprint,
-        "classes": store.n,
-        "split": store.split,
-        "pairs": store.pairs_done(),
-        "null": {"location": null.location, "scale": null.scale, "pairs": null.pairs},
-    }
-
-
-def _rounded(timings: Mapping[str, float]) -> dict[str, float]:
-    return {stage: round(seconds, 3) for stage, seconds in timings.items()}
-
-
-def _provenance(
-    sources: Inputs, classes: Sequence[ClassAverage], settings: Settings
-) -> dict[str, object]:
-    """Return what a reader of ``run.json`` needs to repeat the run."""
-    images = Counter(item.source for item in classes)
-    packages = ("numpy", "scipy", "numba", "opencv-python-headless", "scikit-image", "zarr")
-    return {
-        "version": cryocorr_tui.__version__,
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in packages},
-        "settings": asdict(settings),
-        "inputs": [
-            {
-                "path": source.source,
-                "sha256": sources.sha256[source.source],
-                "format": source.format,
-                "pixel_size_angstrom": source.pixel_size,
-                "images": images[source.source],
-            }
-            for source in sources.sources
-        ],
-    }
 
 
 def _memory(settings: Settings, backends: Sequence[Backend]) -> float:

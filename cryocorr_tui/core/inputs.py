@@ -36,7 +36,14 @@ from cryocorr_tui.core.reference import (
     parse_reference,
 )
 
-__all__ = ["Inputs", "expand_set", "find_squares", "read_sources", "to_class_averages"]
+__all__ = [
+    "Inputs",
+    "correct_squares",
+    "expand_set",
+    "find_squares",
+    "read_sources",
+    "to_class_averages",
+]
 
 INSIDE = 0.75  # of a hit's box lies in one square, where the picture has a grid
 
@@ -232,6 +239,29 @@ def _picture_to_hunt_in(source: Stack | Montage) -> Montage:
             "hunted in pictures, and cryocorr analyze compares all images of a stack."
         )
     return Montage(source.source, source.images[0], source.pixel_size, source.format, source.notes)
+
+
+def correct_squares(inputs: Inputs, index: int, squares: Sequence[Square]) -> None:
+    """Put other squares in place of those found in one picture, and look anew at what is printed.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Changed in place.
+    index : int
+        Of the picture among the sources.
+    squares : sequence of Square
+        In their new order; none at all leaves the picture without class averages.
+
+    Raises
+    ------
+    ValueError
+        If the source is no picture.
+    """
+    montage = inputs.sources[index]
+    if not isinstance(montage, Montage):
+        raise ValueError(f"expected a picture, received the stack {montage.source}")
+    inputs.detections[index] = _labelled(montage, Detection(montage.source, tuple(squares)))
 
 
 def _labelled(montage: Montage, detection: Detection) -> Detection:

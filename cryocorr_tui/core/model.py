@@ -12,7 +12,7 @@ pixel ``(box // 2, box // 2)``, then shift it by ``(shift_y, shift_x)``, positiv
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ __all__ = [
     "MaskDiameter",
     "MetricWeights",
     "Montage",
+    "PairAlignment",
     "Pose",
     "Quality",
     "Settings",
@@ -297,6 +298,75 @@ class Pose:
         centre = np.array([box // 2, box // 2], dtype=np.float64)
         shift = np.array([self.shift_x, self.shift_y]) * scale
         return np.column_stack([back, centre - back @ (centre + shift)])
+
+
+@dataclass(frozen=True)
+class PairAlignment:
+    """How class j lies on class i, and how alike the two are; what is not known is NaN.
+
+    Attributes
+    ----------
+    i, j : int
+        Class ids.
+    score, blend, weight, ncc, ssim, nmi : float
+        As in ``pairs.csv``.
+    frc_resolution_px : float
+        Period, in source pixels of class i.
+    pixel_size : float or None
+        Å per source pixel of class i.
+    pose : Pose or None
+        Brings j onto i, shifts in source pixels of i; None where the pair was not scored.
+    p_value, q_value : float
+        0 to 1; NaN until the run has scored all pairs.
+    same_source : bool
+        Both come from one file.
+    reason : str
+        Why there is no score; empty where there is one.
+    """
+
+    i: int
+    j: int
+    score: float
+    blend: float
+    weight: float
+    ncc: float
+    ssim: float
+    nmi: float
+    frc_resolution_px: float
+    pixel_size: float | None
+    pose: Pose | None
+    p_value: float
+    q_value: float
+    same_source: bool
+    reason: str = ""
+
+    @property
+    def frc_resolution_angstrom(self) -> float:
+        """The period in Å; NaN where the pixel size is not known."""
+        return math.nan if self.pixel_size is None else self.frc_resolution_px * self.pixel_size
+
+    def seen_from_j(self, pixels: float) -> PairAlignment:
+        """Return the same pair with i and j exchanged.
+
+        Parameters
+        ----------
+        pixels : float
+            Source pixels of j that are as long as one of i.
+        """
+        back = None
+        if self.pose is not None:
+            inverse = self.pose.inverse()
+            back = replace(
+                inverse, shift_y=inverse.shift_y * pixels, shift_x=inverse.shift_x * pixels
+            )
+        return replace(
+            self,
+            i=self.j,
+            j=self.i,
+            pose=back,
+            frc_resolution_px=self.frc_resolution_px * pixels,
+            pixel_size=None if self.pixel_size is None else self.pixel_size / pixels,
+        )
 
 
 @dataclass(frozen=True, eq=False)
