@@ -17,7 +17,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from cryocorr_tui.cli.parser import build_parser
+from cryocorr_tui.cli.opening import on_terminal
+from cryocorr_tui.cli.parser import COMMANDS, build_parser
 from cryocorr_tui.core.errors import CryocorrError
 
 __all__ = ["main"]
@@ -44,17 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an Å must not end a run under LANG=C
     parser = build_parser()
-    arguments = parser.parse_args(argv)
-    if arguments.command is None:
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words and not on_terminal():
         parser.print_help(sys.stderr)
         return USAGE
+    arguments = parser.parse_args(words if _names_command(words) else ["app", *words])
     if arguments.command == "detect":
         _require_reference_mode(parser, arguments)
     with _stopped_by_signals():
         try:
-            from cryocorr_tui.cli.commands import COMMANDS
+            from cryocorr_tui.cli import commands
 
-            COMMANDS[arguments.command](arguments)
+            commands.COMMANDS[arguments.command](arguments)
             sys.stdout.flush()  # here, and not at exit, a closed pipe can still be told apart
         except CryocorrError as error:
             sys.stderr.write(f"cryocorr: {error}\n")
@@ -68,6 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return PIPE_CLOSED
     return DONE
+
+
+def _names_command(words: Sequence[str]) -> bool:
+    """Tell whether a command line names a command, or asks for help; else the app opens."""
+    return bool(words) and (words[0] in COMMANDS or words[0] in ("-h", "--help", "--version"))
 
 
 def _require_reference_mode(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

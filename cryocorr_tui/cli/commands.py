@@ -22,6 +22,18 @@ DEMO_INPUTS = ("class_averages.mrcs", "montage_relion.png")
 DEMO_PIXEL_SIZE = 4.2  # Å, of the stack; the montage shows the same pixels and cannot tell
 
 
+def app(options: argparse.Namespace) -> None:
+    """Open the app, with files chosen or a run folder open."""
+    from cryocorr_tui.cli.opening import open_app
+
+    open_app(
+        options.inputs,
+        _search_settings(options),
+        output=options.output,
+        graphics=options.graphics,
+    )
+
+
 def detect(options: argparse.Namespace) -> None:
     """Cut montages into squares."""
     from cryocorr_tui.core import analysis
@@ -128,7 +140,8 @@ def simulate(options: argparse.Namespace) -> None:
 
 
 def demo(options: argparse.Namespace) -> None:
-    """Analyze the sample data and print what was found."""
+    """Open the app on the sample data; without a terminal, print what is found in them."""
+    from cryocorr_tui.cli.opening import on_terminal, open_app
     from cryocorr_tui.cli.summary import print_summary
     from cryocorr_tui.core import analysis
     from cryocorr_tui.core.model import Settings
@@ -137,6 +150,9 @@ def demo(options: argparse.Namespace) -> None:
     began = time.perf_counter()
     settings = Settings(device=options.device, pixel_size=DEMO_PIXEL_SIZE)
     inputs = [sample_data() / name for name in DEMO_INPUTS]
+    if on_terminal():
+        open_app(inputs, settings, output=DEMO_FOLDER, graphics=options.graphics, anew=True)
+        return
     finished = _follow(analysis.analyze(inputs, DEMO_FOLDER, settings, overwrite=True))
     seconds = time.perf_counter() - began
     print_summary(data_console(), finished, truth=sample_data() / "truth.csv", seconds=seconds)
@@ -151,6 +167,7 @@ def doctor(options: argparse.Namespace) -> None:
 
 
 COMMANDS = {
+    "app": app,
     "detect": detect,
     "analyze": analyze,
     "match": match,

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from cryocorr_tui import __version__
 
-__all__ = ["build_parser"]
+__all__ = ["COMMANDS", "build_parser"]
+
+COMMANDS = ("app", "detect", "analyze", "match", "simulate", "demo", "doctor")
 
 # Named here and not taken from the core, which would import numpy before --help can answer; a test
 # holds the two equal.
@@ -20,10 +22,12 @@ SMALLEST_BOX = 16
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; ``command`` is None where none was given."""
+    """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="cryocorr",
-        description="Compare cryo-EM 2D class averages with each other.",
+        usage="cryocorr [INPUT ...] | cryocorr COMMAND ...",
+        description="Compare cryo-EM 2D class averages with each other. Without a command the app "
+        "opens, with the INPUTs chosen; cryocorr app --help tells its options.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cryocorr {__version__}")
@@ -68,8 +72,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_simulation(add("simulate", "make class averages with exact truth from a structure file"))
 
-    demo = add("demo", "analyze the sample data that come with the program, into cryocorr_demo/")
+    app = add("app", "open the app, as cryocorr without a command does", reading, run, search)
+    _add_app(app)
+
+    demo = add("demo", "the app on the sample data that come with the program, in cryocorr_demo/")
     _add_device(demo)
+    _add_graphics(demo)
 
     add("doctor", "tell what works here, what does not, and how to mend it")
     return parser
@@ -79,6 +87,33 @@ def _inputs() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="stack or montage")
     return options
+
+
+def _add_app(app: argparse.ArgumentParser) -> None:
+    app.add_argument(
+        "inputs",
+        nargs="*",
+        type=Path,
+        metavar="INPUT",
+        help="stacks and montages that are chosen already, a run folder, or a folder to look in",
+    )
+    app.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder for runs and tables (default: cryocorr_results)",
+    )
+    _add_graphics(app)
+
+
+def _add_graphics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--graphics",
+        choices=("auto", "kitty", "sixel", "blocks", "none"),
+        default="auto",
+        help="how pictures are drawn (default: auto, the best that the terminal has)",
+    )
 
 
 def _sets() -> argparse.ArgumentParser:

@@ -17,6 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from cryocorr_tui.core.time_left import share_of, time_left
+
 __all__ = ["Bars", "Lines", "Meter", "meter_on"]
 
 SECONDS_BETWEEN_LINES = 2.0
@@ -75,13 +77,13 @@ class Bars:
         self.finish()
         self._total = total
         self._task = self._progress.add_task(stage, total=total or None, completed=done, rest="")
-        self._begun, self._before = self._clock(), _share(share, done, total)
+        self._begun, self._before = self._clock(), share_of(share, done, total)
 
     def advance(self, done: int, share: float | None = None) -> None:
         """Lengthen the bar."""
         if self._task is not None:
             elapsed = self._clock() - self._begun
-            rest = _rest(elapsed, self._before, _share(share, done, self._total))
+            rest = time_left(elapsed, self._before, share_of(share, done, self._total))
             self._progress.update(self._task, completed=done, rest=rest)
 
     def tell(self, sentence: str) -> None:
@@ -113,7 +115,7 @@ class Lines:
         """Name the stage."""
         self._stage, self._total = stage, total
         self._tenths = done * LINES_PER_STAGE // total if total else 0
-        self._before = _share(share, done, total)
+        self._before = share_of(share, done, total)
         self._begun = self._spoke = self._clock()
         before = f", {done} done before" if done else ""
         self._console.print(f"{stage} ({total}{before})" if total else stage)
@@ -125,7 +127,7 @@ class Lines:
         if tenths <= self._tenths or now - self._spoke < SECONDS_BETWEEN_LINES:
             return
         self._tenths, self._spoke = tenths, now
-        rest = _rest(now - self._begun, self._before, _share(share, done, self._total))
+        rest = time_left(now - self._begun, self._before, share_of(share, done, self._total))
         self._console.print(f"{self._stage}: {done / self._total:.0%}, {rest}")
 
     def tell(self, sentence: str) -> None:
@@ -137,38 +139,5 @@ class Lines:
         self._console.print(_warning(sentence))
 
 
-def _share(share: float | None, done: int, total: int) -> float:
-    if share is not None:
-        return share
-    return done / total if total else 0.0
-
-
-def _rest(elapsed: float, before: float, share: float) -> str:
-    """Return how long the rest will take, in words; once all is done, how long it took.
-
-    The rest takes as long, for its work, as all that this run has done: the speed of the last half
-    minute, which is the custom, would mislead, since tiles of pairs differ in cost. What an earlier
-    run has done took none of this one's time.
-
-    Parameters
-    ----------
-    elapsed : float
-        Seconds since the stage began.
-    before, share : float
-        Part of its work that was behind then, and that is behind now, 0 to 1.
-    """
-    if share >= 1 or share <= before:
-        return _duration(elapsed)
-    return f"{_duration(elapsed * (1 - share) / (share - before))} left"
-
-
 def _warning(sentence: str) -> Text:
     return Text.assemble(("warning: ", "warning"), sentence)
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -58,6 +58,7 @@ __all__ = [
     "AnalysisFinished",
     "DetectionFinished",
     "Event",
+    "InputsTaken",
     "MatchFinished",
     "Notice",
     "RunOpened",
@@ -104,6 +105,13 @@ class Notice:
 
     text: str
     warning: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class InputsTaken:
+    """The inputs are read, and the squares of the pictures among them are found."""
+
+    inputs: Inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +181,7 @@ Event = (
     StageStarted
     | StageProgressed
     | Notice
+    | InputsTaken
     | RunOpened
     | TileScored
     | AnalysisFinished
@@ -382,6 +391,7 @@ def take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, None
             yield StageProgressed("finding squares", done)
         for text in taken.findings:
             yield Notice(text, warning=False)
+    yield InputsTaken(taken)
     return taken
 
 

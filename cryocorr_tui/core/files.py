@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from cryocorr_tui.core.errors import OutputError
@@ -21,6 +22,7 @@ __all__ = [
     "atomic_path",
     "check_output",
     "folder_lock",
+    "numbered_folder",
     "output_error",
     "prepare_output",
 ]
@@ -102,6 +104,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def numbered_folder(folder: Path) -> Path:
+    """Return a path beside `folder` that nothing stands at yet: its name with the next number."""
+    return next(
+        path for k in count(2) if not (path := folder.with_name(f"{folder.name}-{k}")).exists()
+    )
 
 
 @contextmanager

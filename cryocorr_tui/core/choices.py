@@ -1,0 +1,93 @@
+"""What the user decides about class averages: keep or drop, groups of their own, the cut; undo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from cryocorr_tui.core.model import Groups
+
+__all__ = ["Choices"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Decided:
+    groups: Groups | None
+    dropped: frozenset[int] = frozenset()
+    assigned: Mapping[int, int] = field(default_factory=dict)
+
+
+class Choices:
+    """Decisions about `n` class averages; each may be taken back.
+
+    Parameters
+    ----------
+    n : int
+        Number of classes.
+    groups : Groups or None
+        As the run found them.
+    """
+
+    def __init__(self, n: int, groups: Groups | None) -> None:
+        self.n = n
+        self._history = [_Decided(groups)]
+
+    @property
+    def groups(self) -> Groups | None:
+        """At the cut as it is now."""
+        return self._history[-1].groups
+
+    @property
+    def dropped(self) -> frozenset[int]:
+        """Class ids that are not to be kept."""
+        return self._history[-1].dropped
+
+    @property
+    def assigned(self) -> Mapping[int, int]:
+        """The user's own group of a class, by class id; those without one are not in it."""
+        return MappingProxyType(dict(self._history[-1].assigned))
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether anything was decided."""
+        return len(self._history) > 1
+
+    def drop(self, ids: Iterable[int]) -> None:
+        """Drop classes."""
+        self._decide(dropped=self.dropped | frozenset(ids))
+
+    def keep(self, ids: Iterable[int]) -> None:
+        """Keep classes."""
+        self._decide(dropped=self.dropped - frozenset(ids))
+
+    def assign(self, ids: Iterable[int], group: int | None) -> None:
+        """Put classes into a group of the user's own; None takes them out of any."""
+        assigned = dict(self.assigned)
+        for k in ids:
+            if group is None:
+                assigned.pop(k, None)
+            else:
+                assigned[k] = group
+        self._decide(assigned=assigned)
+
+    def regroup(self, groups: Groups) -> None:
+        """Take groups at another cut."""
+        self._decide(groups=groups)
+
+    def undo(self) -> bool:
+        """Take the last decision back; False where there is none."""
+        if not self.can_undo:
+            return False
+        self._history.pop()
+        return True
+
+    def columns(self) -> dict[str, list[object]]:
+        """Return the columns of ``classes.csv`` that tell what was decided."""
+        return {
+            "kept": ["false" if k in self.dropped else "true" for k in range(self.n)],
+            "assigned": [self.assigned.get(k, "") for k in range(self.n)],
+        }
+
+    def _decide(self, **changes: object) -> None:
+        self._history.append(replace(self._history[-1], **changes))  # type: ignore[arg-type]

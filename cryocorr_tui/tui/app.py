@@ -1,0 +1,409 @@
+"""The app: one session, one worker, the keys that work everywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.signal import Signal
+from textual.worker import Worker, get_current_worker
+
+from cryocorr_tui.core.errors import CryocorrError, OutputError
+from cryocorr_tui.core.resources import styles
+from cryocorr_tui.tui.messages import JobEnded, JobEvent, MapReady, TileReady
+from cryocorr_tui.tui.progress import Progress
+from cryocorr_tui.tui.session import Changed, Session
+
+if TYPE_CHECKING:
+    from cryocorr_tui.core.load import Load
+
+__all__ = ["CryocorrApp"]
+
+STEPS = ("files", "detect", "matrix", "pairs", "groups")
+
+SECONDS_BETWEEN_SAMPLES = 1.0
+SECONDS_BETWEEN_PAINTS = 0.2  # of a map that fills
+
+log = logging.getLogger("cryocorr")
+
+
+def _screen(name: str) -> Callable[[], Screen[Any]]:
+    """Return a maker of one step's screen, which is imported when it is first shown."""
+
+    def make() -> Screen[Any]:
+        from importlib import import_module
+
+        module = import_module(f"cryocorr_tui.tui.screens.{name}")
+        return module.SCREEN()  # type: ignore[no-any-return]
+
+    return make
+
+
+class CryocorrApp(App[None]):
+    """Compare class averages, step by step.
+
+    Parameters
+    ----------
+    session : Session
+        What is chosen already.
+    log_path : Path or None
+        Where tracebacks go.
+    run_folder : Path or None
+        A run to open.
+    run_at_once : bool
+        Compare the chosen files at once, in place of what the output folder holds.
+    """
+
+    TITLE = "Cryo-Correlator"
+    CSS_PATH = styles() / "app.tcss"
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        name: _screen(name) for name in STEPS
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(str(number), f"step('{name}')", name.title(), show=False, id=f"app.{name}")
+            for number, name in enumerate(STEPS, start=1)
+        ),
+        Binding("r", "run", "Run", id="app.run"),
+        Binding("e", "export", "Export", id="app.export"),
+        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
+        Binding("escape", "cancel", "Cancel", show=False, id="app.cancel"),
+        Binding("q", "quit", "Quit", id="app.quit"),
+    ]
+
+    progress: reactive[Progress | None] = reactive(None)
+    load: reactive[Load | None] = reactive(None)
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        log_path: Path | None = None,
+        run_folder: Path | None = None,
+        run_at_once: bool = False,
+    ) -> None:
+        super().__init__()
+        self.session = session
+        self.log_path = log_path
+        self._run_folder, self._run_at_once = run_folder, run_at_once
+        self.changed: Signal[Changed] = Signal(self, "changed")
+        self._job: Worker[None] | None = None
+        self._one_at_a_time = threading.Lock()
+        self._tiles_to_paint = self._map_has_gaps = False
+
+    # --- beginning and end
+
+    def on_mount(self) -> None:
+        """Show the first step, and begin to watch the machine."""
+        self.switch_mode("files")
+        self._end_with_the_terminal()
+        self._watch_load()
+        self.set_interval(SECONDS_BETWEEN_PAINTS, self._publish_tiles)
+        if self._run_folder is not None:
+            self.open_run(self._run_folder)
+        elif self._run_at_once:
+            self.run_analysis(overwrite=True)
+
+    def _end_with_the_terminal(self) -> None:
+        """Leave in order when the line drops or the machine goes down."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self.exit)
+            except (NotImplementedError, RuntimeError, ValueError):
+                return  # not the main thread, as in tests
+
+    @work(thread=True, group="load", exit_on_error=False)
+    def _watch_load(self) -> None:
+        from cryocorr_tui.core.load import LoadSampler
+
+        sampler = LoadSampler()
+        worker, pause = get_current_worker(), threading.Event()
+        while not worker.is_cancelled and self.is_running:
+            pause.wait(SECONDS_BETWEEN_SAMPLES)
+            load = sampler.sample()
+            if not worker.is_cancelled and self.is_running:
+                self.call_later(self._show_load, load)
+
+    def _show_load(self, load: Load) -> None:
+        self.load = load
+
+    # --- the one worker
+
+    def start_job(self, job: str, events: Callable[[], Iterator[Any]]) -> None:
+        """Consume a generator of events in the worker; whatever it did before is cancelled."""
+        self.cancel_job()
+        self.session.notes.clear()
+        self.progress = Progress(job)
+        self._job = self.run_worker(
+            lambda: self._consume(job, events),
+            name=job,
+            group="job",
+            thread=True,
+            exit_on_error=False,
+        )
+
+    def cancel_job(self) -> None:
+        """Stop the worker at its next event; what is in the store stays there."""
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+            self.progress = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether the worker has something to do."""
+        return self._job is not None
+
+    def _consume(self, job: str, events: Callable[[], Iterator[Any]]) -> None:
+        worker = get_current_worker()
+        try:
+            # The job before may not have let go of its folder yet.
+            with self._one_at_a_time, closing(cast("Generator[Any, None, None]", events())) as told:
+                for event in told:
+                    if worker.is_cancelled:
+                        return
+                    self._tell(event)
+            self.post_message(JobEnded(job))
+        except CryocorrError as error:
+            if not worker.is_cancelled:
+                self.post_message(JobEnded(job, error))
+        except Exception as error:  # the app must go on, and the log has it all
+            log.exception("%s failed", job)
+            if not worker.is_cancelled:
+                self.post_message(JobEnded(job, error))
+
+    def _tell(self, event: Any) -> None:
+        """Post an event, with what takes time to work out worked out in this thread."""
+        from cryocorr_tui.core.analysis import RunOpened, TileScored
+        from cryocorr_tui.tui.score_map import ScoreMap
+
+        match event:
+            case RunOpened(run):
+                self.post_message(JobEvent(event))
+                self._map_in_work = ScoreMap.of_run(run)
+                self.post_message(MapReady(self._map_in_work))
+            case TileScored(rows=rows, cols=cols, block=block) if block is not None:
+                shown = self.session.score_map or self._map_in_work
+                levels = shown.levels_of(rows, cols, block)
+                self.post_message(TileReady(event, shown.field, rows, cols, levels))
+            case _:
+                self.post_message(JobEvent(event))
+
+    def on_job_event(self, message: JobEvent) -> None:
+        """Take in what the core tells."""
+        from cryocorr_tui.core import analysis
+        from cryocorr_tui.core.choices import Choices
+
+        event = message.event
+        match event:
+            case analysis.StageStarted() | analysis.StageProgressed():
+                self._advance(event)
+            case analysis.Notice(text, warning=warning):
+                self.session.notes.append(text)
+                if warning:
+                    self.notify(text, severity="warning", markup=False)
+            case analysis.RunOpened(run):
+                self.session.run, self.session.finished = run, False
+                self.session.score_map = None
+                self.session.choices = None
+                self._map_has_gaps = False
+            case analysis.AnalysisFinished(run=run) | analysis.MatchFinished(run=run):
+                assert run is not None
+                self.session.run, self.session.finished = run, True
+                self.session.choices = Choices(len(run.classes), run.groups)
+                if self._map_has_gaps and self.session.score_map is not None:
+                    self.show_map(self.session.score_map.field)
+                self.changed.publish(Changed.FINISHED)
+            case analysis.InputsTaken(taken):
+                self.session.taken = taken
+                self.changed.publish(Changed.TAKEN)
+
+    def on_tile_ready(self, message: TileReady) -> None:
+        """Enter a block of pairs into the map."""
+        self._advance(message.event)
+        score_map = self.session.score_map
+        if score_map is not None and score_map.field == message.field:
+            score_map.put(message.rows, message.cols, message.levels)
+            self._tiles_to_paint = True
+        else:  # scored while another map was made: it lacks this block
+            self._map_has_gaps = True
+
+    def on_map_ready(self, message: MapReady) -> None:
+        """Show a new map."""
+        self.session.score_map = message.score_map
+        self.changed.publish(Changed.RUN)
+
+    def on_job_ended(self, message: JobEnded) -> None:
+        """Free the worker, and say what went wrong."""
+        self._job, self.progress = None, None
+        self._publish_tiles()
+        if message.error is None:
+            return
+        if message.job == "run" and isinstance(message.error, OutputError):
+            self._ask_where_to_run(str(message.error))
+        elif isinstance(message.error, CryocorrError):
+            self.tell_error(str(message.error))
+        else:
+            self.tell_error(f"This should not have happened ({message.error}).", logged=True)
+
+    def _advance(self, event: object) -> None:
+        if self.progress is not None:
+            self.progress = self.progress.after(event)
+
+    def _publish_tiles(self) -> None:
+        if self._tiles_to_paint:
+            self._tiles_to_paint = False
+            self.changed.publish(Changed.TILES)
+
+    def tell_error(self, sentence: str, *, logged: bool = False) -> None:
+        """Say in a toast what went wrong, and where its traceback is if it is `logged`."""
+        if logged and self.log_path is not None:
+            sentence += f" The details are in {self.log_path}."
+        self.notify(sentence, severity="error", timeout=10, markup=False)
+
+    # --- steps
+
+    def action_step(self, name: str) -> None:
+        """Show the screen of a step."""
+        self.switch_mode(name)
+
+    def choose_files(self, files: Iterable[Path]) -> None:
+        """Take other files; what was read of the earlier ones is forgotten."""
+        self.session.files = list(files)
+        self.session.taken, self.session.corrected = None, False
+        self.changed.publish(Changed.FILES)
+
+    def take_in(self) -> None:
+        """Read the chosen files and find the squares of the pictures among them."""
+        files, settings = tuple(self.session.files), self.session.settings
+        if files:
+            from cryocorr_tui.core.analysis import take_in
+
+            self.start_job("read", lambda: take_in(files, settings))
+
+    def action_run(self) -> None:
+        """Run everything up to the matrix, and show it fill."""
+        if not self.session.files:
+            self.notify("Choose files first: go to them and press space.", severity="warning")
+            return
+        self.run_analysis(resume=(self.session.output / "store.zarr").exists())
+
+    def run_analysis(self, *, resume: bool = False, overwrite: bool = False) -> None:
+        """Compare all classes of the chosen files, in the output folder."""
+        from cryocorr_tui.core.analysis import analyze
+
+        session = self.session
+        files, settings, output = tuple(session.files), session.settings, session.output
+        taken = session.taken if session.corrected else None
+        self.start_job(
+            "run",
+            lambda: analyze(
+                files,
+                output,
+                settings,
+                taken=taken,
+                write=False,
+                resume=resume and not overwrite,
+                overwrite=overwrite,
+            ),
+        )
+        self.switch_mode("matrix")
+
+    def open_run(self, folder: Path) -> None:
+        """Open the run in `folder`, and go on with it where it is not finished."""
+        from cryocorr_tui.core.reopening import reopen
+
+        self.session.output = folder
+        self.start_job("run", lambda: reopen(folder))
+        self.switch_mode("matrix")
+
+    def _ask_where_to_run(self, problem: str) -> None:
+        from cryocorr_tui.core.files import numbered_folder
+        from cryocorr_tui.tui.screens.question import Question
+
+        beside = numbered_folder(self.session.output)
+
+        def decide(answer: str | None) -> None:
+            if answer == "beside":
+                self.session.output = beside
+                self.run_analysis()
+            elif answer == "replace":
+                self.run_analysis(overwrite=True)
+
+        self.push_screen(
+            Question(
+                problem,
+                {"beside": f"Run in {beside}", "replace": "Replace what is there"},
+            ),
+            decide,
+        )
+
+    def action_cancel(self) -> None:
+        """Cancel the run; with the store on disk it can go on later."""
+        if self.busy:
+            self.cancel_job()
+            self.notify("Cancelled; r goes on from here.")
+
+    def open_pair(self, i: int, j: int) -> None:
+        """Open the pair viewer."""
+        from cryocorr_tui.tui.screens.pair_viewer import PairViewer
+
+        if self.session.run is not None:
+            self.push_screen(PairViewer(i, j))
+
+    def show_map(self, field: str) -> None:
+        """Map another field of the run, worked out in a thread."""
+        run = self.session.run
+        if run is None:
+            return
+
+        def make() -> None:
+            from cryocorr_tui.tui.score_map import ScoreMap
+
+            worker = get_current_worker()
+            found = ScoreMap.of_run(run, field, stopped=lambda: worker.is_cancelled)
+            if not worker.is_cancelled:
+                self.post_message(MapReady(found))
+
+        self.run_worker(make, group="map", exclusive=True, thread=True, exit_on_error=False)
+
+    # --- everywhere
+
+    def action_export(self) -> None:
+        """Write every table to the output folder, and say where."""
+        from cryocorr_tui.tui.exporting import export_tables
+
+        export_tables(self)
+
+    def action_help(self) -> None:
+        """Show the keys of what has the focus."""
+        from cryocorr_tui.tui.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Offer every action in the palette."""
+        yield from super().get_system_commands(screen)
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.description and active.enabled:
+                yield SystemCommand(
+                    binding.description,
+                    binding.tooltip or f"Key {self.get_key_display(binding)}",
+                    lambda node=active.node, action=binding.action: self.call_later(
+                        self.run_action, action, node
+                    ),
+                )

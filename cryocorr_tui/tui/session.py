@@ -1,0 +1,72 @@
+"""What the user has chosen and found so far: one session, which all screens share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryocorr_tui.core.model import Settings
+
+if TYPE_CHECKING:  # these draw in numba, zarr and OpenCV, which the first frame does not wait for
+    from cryocorr_tui.core.choices import Choices
+    from cryocorr_tui.core.inputs import Inputs
+    from cryocorr_tui.core.run import Run
+    from cryocorr_tui.tui.score_map import ScoreMap
+
+__all__ = ["Changed", "Session"]
+
+
+class Changed(Enum):
+    """What is new in the session."""
+
+    FILES = auto()  # other files are chosen
+    TAKEN = auto()  # they are read, and squares are found in pictures
+    RUN = auto()  # another run is open, with what its store holds
+    TILES = auto()  # more pairs are scored
+    FINISHED = auto()  # all is known of the run
+    CHOICES = auto()  # the user kept, dropped or grouped classes
+
+
+@dataclass(eq=False)
+class Session:
+    """All state that outlives a screen.
+
+    Attributes
+    ----------
+    files : list of Path
+        Chosen, in the order of their choice.
+    settings : Settings
+        Of the next run.
+    output : Path
+        Folder of runs and tables.
+    folder : Path
+        Where files are looked for.
+    taken : Inputs or None
+        `files`, read; None until that is done.
+    corrected : bool
+        The user changed squares of `taken` by hand.
+    run : Run or None
+        The run on the screens.
+    finished : bool
+        All is known of it.
+    score_map : ScoreMap or None
+        Its matrix, as far as it is scored.
+    choices : Choices or None
+        What the user decided about its classes.
+    notes : list of str
+        What the last job told, a sentence each.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    settings: Settings = field(default_factory=Settings)
+    output: Path = Path("cryocorr_results")
+    folder: Path = Path()
+    taken: Inputs | None = None
+    corrected: bool = False
+    run: Run | None = None
+    finished: bool = False
+    score_map: ScoreMap | None = None
+    choices: Choices | None = None
+    notes: list[str] = field(default_factory=list)
