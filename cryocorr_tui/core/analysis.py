@@ -31,7 +31,13 @@ from cryocorr_tui.core.files import (
     prepare_output,
 )
 from cryocorr_tui.core.grouping import BYTES_PER_PAIR, group_classes
-from cryocorr_tui.core.inputs import Inputs, find_squares, read_sources, to_class_averages
+from cryocorr_tui.core.inputs import (
+    Inputs,
+    find_squares,
+    look_at_print,
+    read_sources,
+    to_class_averages,
+)
 from cryocorr_tui.core.matching import Matches, find_matches
 from cryocorr_tui.core.model import (
     PAIR_FIELDS,
@@ -39,13 +45,12 @@ from cryocorr_tui.core.model import (
     FloatArray,
     Groups,
     Montage,
-    Quality,
     Settings,
     Stack,
 )
 from cryocorr_tui.core.overlay import draw_overlay
 from cryocorr_tui.core.preprocessing import WorkingSet, fourier_resample, prepare
-from cryocorr_tui.core.quality import score_quality
+from cryocorr_tui.core.quality import quality_of
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.core.run_recipe import Recipe, squares_of
 from cryocorr_tui.core.run_tables import write_run_tables
@@ -62,13 +67,16 @@ __all__ = [
     "MatchFinished",
     "Notice",
     "RunOpened",
+    "SourcesRead",
     "StageProgressed",
     "StageStarted",
     "TileScored",
     "analyze",
     "detect",
+    "find_in_sources",
     "match",
     "take_in",
+    "write_detection",
 ]
 
 PREPARING = 10  # ordinary pairs that take as long as to prepare one class: 8 at 64², 13 at 128²
@@ -105,6 +113,13 @@ class Notice:
 
     text: str
     warning: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class SourcesRead:
+    """The inputs are read; squares are not looked for yet."""
+
+    inputs: Inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +196,7 @@ Event = (
     StageStarted
     | StageProgressed
     | Notice
+    | SourcesRead
     | InputsTaken
     | RunOpened
     | TileScored
@@ -358,18 +374,37 @@ def detect(
     for text in sources.warnings:
         yield Notice(text)
     prepare_output(output, overwrite=overwrite, own=DETECTION_FILES)
-    detections = [detection for _, detection in sources.montages]
+    tables = write_detection(sources, output)
+    squares = sum(len(detection.squares) for _, detection in sources.montages)
+    yield DetectionFinished(output, squares, tables)
+
+
+def write_detection(inputs: Inputs, output: Path) -> tuple[Path, ...]:
+    """Write what `detect` writes of the squares of all montages, and return the files.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        With print looked at.
+    output : Path
+        A folder that exists.
+
+    Raises
+    ------
+    OutputError
+        If something cannot be written.
+    """
     tables = [output / "squares.csv"]
-    export.write_squares(tables[0], detections)
-    names = _overlay_names([montage for montage, _ in sources.montages])
-    for (montage, detection), name in zip(sources.montages, names, strict=True):
+    export.write_squares(tables[0], [detection for _, detection in inputs.montages])
+    names = _overlay_names([montage for montage, _ in inputs.montages])
+    for (montage, detection), name in zip(inputs.montages, names, strict=True):
         tables.append(output / name)
         _write_picture(tables[-1], draw_overlay(montage, detection))
-    classes = to_class_averages(sources)
+    classes = [item for item in to_class_averages(inputs) if item.x is not None]
     if classes:
         tables.append(output / "stack.mrcs")
         _write_stack(tables[-1], classes)
-    yield DetectionFinished(output, sum(len(d.squares) for d in detections), tuple(tables))
+    return tuple(tables)
 
 
 def take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, None, Inputs]:
@@ -380,13 +415,32 @@ def take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, None
     CryocorrError
         With one sentence that says what to mend.
     """
-    taken = Inputs()
+    read = Inputs()
     yield StageStarted("reading", len(inputs))
-    for done in read_sources(inputs, settings, taken):
+    for done in read_sources(inputs, settings, read):
         yield StageProgressed("reading", done)
+    yield SourcesRead(read)
+    return (yield from find_in_sources(read, settings))
+
+
+def find_in_sources(read: Inputs, settings: Settings) -> Generator[Event, None, Inputs]:
+    """Find the squares of the pictures among sources, as `take_in` does once they are read.
+
+    Parameters
+    ----------
+    read : Inputs
+        Left as it is: squares may be looked for again, with other settings.
+    settings : Settings
+
+    Raises
+    ------
+    CryocorrError
+        With one sentence that says what to mend.
+    """
+    taken = Inputs(list(read.sources), dict(read.sha256))
     pictures = any(isinstance(source, Montage) for source in taken.sources)
     if pictures and settings.reading != "images":
-        yield StageStarted("finding squares", len(inputs))
+        yield StageStarted("finding squares", len(taken.sources))
         for done in find_squares(taken, settings):
             yield StageProgressed("finding squares", done)
         for text in taken.findings:
@@ -413,6 +467,7 @@ def _prepare(
             sources = yield from take_in([*first, *(second or ())], settings)
         else:
             sources = taken
+            look_at_print(sources)
         classes = to_class_averages(sources)
         working = prepare(classes, settings)
         split = None if second is None else _split(first, classes, working)
@@ -423,7 +478,7 @@ def _prepare(
         yield Notice(remark, warning=False)
     yield StageStarted("scoring quality", len(classes))
     with _timed(timings, "scoring quality"):
-        quality = _quality(working)
+        quality = quality_of(working)
         yield StageProgressed("scoring quality", len(classes))
     fingerprint = _fingerprint(working, settings, backends[0], split)
     prepare_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
@@ -532,17 +587,6 @@ def _store(
         split=split,
         fingerprint=fingerprint,
         manifest={**recipe.as_manifest(), "version": cryocorr_tui.__version__},
-    )
-
-
-def _quality(working: WorkingSet) -> Quality:
-    bright = np.ones(len(working.images), dtype=np.int8)  # the working set is bright already
-    return score_quality(
-        working.images,
-        mask=working.mask,
-        contrast=bright,
-        pixel_size=working.pixel_size,
-        overlay=working.overlay,
     )
 
 

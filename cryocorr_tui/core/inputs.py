@@ -41,7 +41,9 @@ __all__ = [
     "correct_squares",
     "expand_set",
     "find_squares",
+    "look_at_print",
     "read_sources",
+    "replace_squares",
     "to_class_averages",
 ]
 
@@ -244,6 +246,17 @@ def _picture_to_hunt_in(source: Stack | Montage) -> Montage:
 def correct_squares(inputs: Inputs, index: int, squares: Sequence[Square]) -> None:
     """Put other squares in place of those found in one picture, and look anew at what is printed.
 
+    Parameters and errors are those of `replace_squares`.
+    """
+    replace_squares(inputs, index, [replace(square, labels=None) for square in squares])
+    look_at_print(inputs)
+
+
+def replace_squares(inputs: Inputs, index: int, squares: Sequence[Square]) -> None:
+    """Put other squares in place of those found in one picture.
+
+    What is printed on them is as they say; `look_at_print` finds it out for those that do not.
+
     Parameters
     ----------
     inputs : Inputs
@@ -261,7 +274,17 @@ def correct_squares(inputs: Inputs, index: int, squares: Sequence[Square]) -> No
     montage = inputs.sources[index]
     if not isinstance(montage, Montage):
         raise ValueError(f"expected a picture, received the stack {montage.source}")
-    inputs.detections[index] = _labelled(montage, Detection(montage.source, tuple(squares)))
+    inputs.detections[index] = Detection(montage.source, tuple(squares))
+
+
+def look_at_print(inputs: Inputs) -> None:
+    """Look anew at what is printed on the squares of pictures where nobody has looked at some."""
+    for index, detection in inputs.detections.items():
+        source = inputs.sources[index]
+        if isinstance(source, Montage) and any(s.labels is None for s in detection.squares):
+            inputs.detections[index] = _labelled(
+                source, Detection(source.source, detection.squares)
+            )
 
 
 def _labelled(montage: Montage, detection: Detection) -> Detection:

@@ -14,9 +14,9 @@ from typing import Protocol
 from cryocorr_tui.core.errors import InputError, SettingsError
 from cryocorr_tui.core.model import Montage, Stack
 from cryocorr_tui.core.readers import hdf, imagic, mrc, picture, spider, tiff
-from cryocorr_tui.core.readers.content import HEAD_BYTES, Content, opened, unpacked
+from cryocorr_tui.core.readers.content import HEAD_BYTES, Content, Glance, opened, unpacked
 
-__all__ = ["read"]
+__all__ = ["FORMATS", "is_imagic", "read"]
 
 
 class _Format(Protocol):
@@ -26,10 +26,12 @@ class _Format(Protocol):
 
     def read(self, content: Content, *, pixel_size: float | None) -> Stack | Montage: ...
 
+    def glance(self, content: Content) -> Glance: ...
+
 
 # From the unmistakable to the merely plausible: an old MRC file has no mark at all, and SPIDER's
 # floats can pass for the sizes of one.
-_FORMATS: tuple[_Format, ...] = (hdf, tiff, picture, spider, mrc)
+FORMATS: tuple[_Format, ...] = (hdf, tiff, picture, spider, mrc)
 
 _READABLE = "MRC, EMAN2/SPHIRE HDF, SPIDER, IMAGIC, TIFF, PNG, JPEG, BMP or PGM"
 
@@ -82,10 +84,10 @@ def read(path: Path, *, pixel_size: float | None = None) -> Stack | Montage:
     path = Path(path)
     try:
         with opened(path) as packed:
-            if _is_imagic(path):
+            if is_imagic(path):
                 return imagic.read(packed, pixel_size=pixel_size)
             with unpacked(packed) as content:
-                for reader in _FORMATS:
+                for reader in FORMATS:
                     if reader.recognises(content.head):
                         return reader.read(content, pixel_size=pixel_size)
                 raise content.refused(_reason(content))
@@ -95,7 +97,8 @@ def read(path: Path, *, pixel_size: float | None = None) -> Stack | Montage:
         raise InputError(f"{path}: too large for this machine's memory; split it.") from error
 
 
-def _is_imagic(path: Path) -> bool:
+def is_imagic(path: Path) -> bool:
+    """Whether a file belongs to an IMAGIC pair."""
     header = imagic.header_path(path)
     if header is None or not header.is_file():
         return False
