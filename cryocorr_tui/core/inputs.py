@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from cryocorr_tui.core.backend import choose_backend
 from cryocorr_tui.core.detection import cut_out, detect_squares, overlays_of
 from cryocorr_tui.core.errors import InputError, NoSquaresError
 from cryocorr_tui.core.labels import find_labels
+from cryocorr_tui.core.listing import by_value
 from cryocorr_tui.core.model import (
     ClassAverage,
     Detection,
@@ -105,12 +105,7 @@ def expand_set(name: str) -> list[Path]:
         missing = "no file fits this pattern"
     if not files:
         raise InputError(f"{name}: {missing}; check the name and the folder.")
-    return sorted(files, key=lambda file: _by_value(str(file)))
-
-
-def _by_value(text: str) -> list[tuple[int, str]]:
-    """Return a key that sorts 2 before 10."""
-    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", text)]
+    return sorted(files, key=lambda file: by_value(str(file)))
 
 
 def read_sources(paths: Sequence[Path], settings: Settings, inputs: Inputs) -> Iterator[int]:

@@ -253,37 +253,47 @@ def unpacked(content: Content) -> Iterator[Content]:
         return
     # A real file, so that every reader may map it, however large the stack is.
     with tempfile.TemporaryFile() as inside:
-        try:
+        with _damage_told(content):
             shutil.copyfileobj(packed, inside, 1 << 20)
-        except EOFError as error:
-            raise content.refused(
-                "the compressed file is truncated (it ends too early); copy it again"
-            ) from error
-        except (OSError, zlib.error) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise content.refused(
-                    f"no room to decompress it in {tempfile.gettempdir()} ({error.strerror});"
-                    " decompress it yourself"
-                ) from error
-            raise content.damaged("it does not decompress") from error
         yield _content(content.path, inside)
 
 
-def peeked(content: Content) -> Content:
-    """Return the first part of what is inside a gzip or bzip2 file; other content as it is.
+@contextmanager
+def peeked(content: Content) -> Iterator[Content]:
+    """Yield the first part of what is inside a gzip or bzip2 file; other content as it is.
 
     Its size is not known, so it is as good as endless.
 
     Raises
     ------
-    OSError, EOFError, zlib.error
-        If the compressed data are damaged or end too early.
+    InputError
+        If that part of the compressed data is damaged or ends too early.
     """
     packed = _unpacking(content)
     if packed is None:
-        return content
-    start = packed.read(PEEKED_BYTES)
-    return Content(content.path, io.BytesIO(start), sys.maxsize, start[:HEAD_BYTES])
+        yield content
+        return
+    with _damage_told(content):
+        start = packed.read(PEEKED_BYTES)
+    yield Content(content.path, io.BytesIO(start), sys.maxsize, start[:HEAD_BYTES])
+
+
+@contextmanager
+def _damage_told(content: Content) -> Iterator[None]:
+    """Put into words why a compressed file does not decompress."""
+    try:
+        yield
+    except EOFError as error:
+        raise content.refused(
+            "the compressed file is truncated (it ends too early); copy it again"
+        ) from error
+    except (OSError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise content.refused(
+                f"no room to decompress it in {tempfile.gettempdir()} ({error.strerror});"
+                " decompress it yourself"
+            ) from error
+        raise content.damaged("it does not decompress") from error
 
 
 def _unpacking(content: Content) -> IO[bytes] | None:

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 from cryocorr_tui.core.errors import InputError
-from cryocorr_tui.core.readers import FORMATS, imagic, is_imagic
-from cryocorr_tui.core.readers.content import Glance, opened, peeked
+from cryocorr_tui.core.readers import recognised
+from cryocorr_tui.core.readers.content import Glance, peeked
 
-__all__ = ["Glance", "glance"]
+__all__ = ["Glance", "glance", "inspect"]
 
 
-def glance(path: Path) -> Glance | None:
+def inspect(path: Path) -> Glance:
     """Look at the header of a file.
 
     Of a compressed file the beginning is unpacked. A file that looks good may still prove damaged
     when its pixels are read.
 
-    Returns
-    -------
-    Glance or None
-        None for what is not of a known format, cannot be opened, or holds no class averages.
+    Raises
+    ------
+    InputError
+        As `readers.read` does, as far as the header tells.
     """
+    with recognised(path, unpack=peeked) as (reader, content):
+        return reader.glance(content)
+
+
+def glance(path: Path) -> Glance | None:
+    """Look at the header of a file, as `inspect`; None for what holds no class averages."""
     try:
-        with opened(path) as packed:
-            if is_imagic(path):
-                return imagic.glance(packed)
-            content = peeked(packed)
-            for reader in FORMATS:
-                if reader.recognises(content.head):
-                    return reader.glance(content)
-    except (InputError, OSError, EOFError, zlib.error):
+        return inspect(path)
+    except InputError:
         return None
-    return None
