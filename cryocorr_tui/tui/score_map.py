@@ -15,12 +15,12 @@ from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.core.scoring import pair_score, pair_weight
 
-__all__ = ["LEVELS", "MAP_FIELDS", "UNKNOWN", "ScoreMap"]
+__all__ = ["HUNDREDTHS", "MAP_FIELDS", "UNKNOWN", "ScoreMap"]
 
 UNKNOWN = 0  # not scored (yet), and a class with itself
-LEVELS = 64  # values have the levels 1…64
+HUNDREDTHS = 100  # value 0…1 has the level 1…101: the value as it prints with two decimals
 
-# What can be mapped, and the range of values that its levels span.
+# What can be mapped, and the range of values that colours span.
 MAP_FIELDS = {
     "score": (0.0, 1.0),
     "blend": (0.0, 1.0),
@@ -41,7 +41,8 @@ class ScoreMap:
     field : str
         One of `MAP_FIELDS`.
     levels : (rows, cols) uint8
-        `UNKNOWN`, or 1 to `LEVELS`; symmetric where all are compared with all.
+        `UNKNOWN`, or 1 + the value in hundredths, clipped at 0 and 1; symmetric where all are
+        compared with all.
     version : int
         Grows with each change.
     """
@@ -89,12 +90,9 @@ class ScoreMap:
         (h, w) uint8
         """
         values = self._values(rows, cols, block)
-        low, high = MAP_FIELDS[self.field]
-        part = np.clip((values - low) / (high - low), 0, 1)
-        known = ~np.isnan(part)
-        return np.where(known, np.rint(np.where(known, part, 0) * (LEVELS - 1)) + 1, 0).astype(
-            np.uint8
-        )
+        known = ~np.isnan(values)
+        hundredths = np.rint(np.clip(np.where(known, values, 0), 0, 1) * HUNDREDTHS)
+        return np.where(known, hundredths + 1, UNKNOWN).astype(np.uint8)
 
     def put(self, rows: slice, cols: slice, levels: NDArray[np.uint8]) -> None:
         """Enter a block of levels, and its mirror image where the map is symmetric."""
@@ -117,3 +115,53 @@ class ScoreMap:
             quality[rows, np.newaxis], quality[cols], self.run.settings.quality_weight
         )
         return pair_score(block[PAIR_FIELDS.index("blend")], weight)
+
+
+def next_best(
+    score_map: ScoreMap, pair: tuple[int, int] | None, step: int, threshold: float
+) -> tuple[int, int] | None:
+    """Return the pair that follows (step 1) or precedes (−1) another when all go best first.
+
+    Pairs of one level go by their class ids. On None, and on a class with itself, the best follows.
+    """
+    store = score_map.run.store
+    levels = score_map.levels
+    if score_map.symmetric:
+        levels = np.triu(levels, k=1)
+        pair = pair and (min(pair), max(pair))
+    low = max(int(np.rint(threshold * HUNDREDTHS)) + 1, UNKNOWN + 1)
+    # Position in the order: higher levels first, then by row and column.
+    flat = levels.ravel()
+    at, level = -1, UNKNOWN
+    if pair is not None:
+        at = (pair[0] - store.rows.start) * levels.shape[1] + pair[1] - store.cols.start
+        level = int(flat[at])
+    if level == UNKNOWN:
+        at, level = -1, HUNDREDTHS + 2
+    if step > 0:
+        later = np.flatnonzero(flat[at + 1 :] == level)
+        found = at + 1 + int(later[0]) if later.size else _first_of(flat, _next_lower(flat, level))
+    else:
+        earlier = np.flatnonzero(flat[: max(at, 0)] == level)
+        found = int(earlier[-1]) if earlier.size else _last_of(flat, _next_higher(flat, level))
+    if found < 0 or flat[found] < low:
+        return None
+    row, col = divmod(found, levels.shape[1])
+    return row + store.rows.start, col + store.cols.start
+
+
+def _next_lower(flat: NDArray[np.uint8], level: int) -> int:
+    return int(flat[flat < level].max(initial=UNKNOWN))
+
+
+def _next_higher(flat: NDArray[np.uint8], level: int) -> int:
+    higher = flat[flat > level]
+    return int(higher.min()) if higher.size else UNKNOWN
+
+
+def _first_of(flat: NDArray[np.uint8], level: int) -> int:
+    return int(np.argmax(flat == level)) if level != UNKNOWN else -1
+
+
+def _last_of(flat: NDArray[np.uint8], level: int) -> int:
+    return int(flat.size - 1 - np.argmax(flat[::-1] == level)) if level != UNKNOWN else -1
