@@ -102,7 +102,7 @@ class Ranking:
             "both": -self.score * self.quality,
             "p-value": self.p_value,
         }[sort]
-        return np.lexsort((-self.score, value))
+        return np.argsort(value, kind="stable")  # the pairs stand by score already
 
     def find(self, i: int, j: int) -> int | None:
         """Return the place of a pair; None where it is not among the best."""
