@@ -1,1 +1,5 @@
+<<<<<<< HEAD
 """The app: every step by keyboard, over SSH, in tmux."""
+=======
+"""The app in the terminal."""
+>>>>>>> graphics
