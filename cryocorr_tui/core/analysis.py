@@ -31,6 +31,7 @@ from cryocorr_tui.core.files import (
     DETECTION_FILES,
     RUN_FILES,
     atomic_path,
+    check_apart,
     check_output,
     prepare_output,
 )
@@ -49,6 +50,7 @@ from cryocorr_tui.core.model import (
 from cryocorr_tui.core.overlay import draw_overlay
 from cryocorr_tui.core.preprocessing import WorkingSet, fourier_resample, prepare
 from cryocorr_tui.core.quality import score_quality
+from cryocorr_tui.core.reference import parse_reference
 from cryocorr_tui.core.scheduling import score_tiles
 from cryocorr_tui.core.similarity import PairScorer, tile_size, warm_up
 from cryocorr_tui.core.store import STORE_NAME, RunStore, Tile
@@ -251,7 +253,7 @@ def analyze(
                 export.write_groups(
                     tables[-1], groups, material.classes, material.quality.quality, blend
                 )
-            tables += _write_squares(output, material)
+            tables += _write_squares(output, material.sources)
         timings["all"] = time.perf_counter() - began
         tables.append(output / "run.json")
         export.write_run_json(
@@ -327,7 +329,7 @@ def match(
             export.write_matches(tables[0], matches, material.classes, sets, chance=found.chance)
             tables += _write_classes(output, material, None, {"set": sets})
             tables += _write_pairs(store, material, found, matrices, min_score)
-            tables += _write_squares(output, material)
+            tables += _write_squares(output, material.sources)
         timings["all"] = time.perf_counter() - began
         tables.append(output / "run.json")
         export.write_run_json(
@@ -342,7 +344,7 @@ def detect(
     """Cut montages into squares.
 
     Writes ``squares.csv``, one ``overlay_NAME.png`` a montage, and ``stack.mrcs`` with the whole
-    squares of all montages in one box.
+    squares of all montages in one box. Pictures without a grid are left out, with a warning.
 
     Yields
     ------
@@ -354,8 +356,10 @@ def detect(
     CryocorrError
         With one sentence that says what to mend; nothing is written then.
     """
+    reference = [] if settings.reference is None else [parse_reference(settings.reference).path]
+    check_apart(output, [*inputs, *reference])
     check_output(output, overwrite=overwrite, own=DETECTION_FILES)
-    sources = yield from _take_in(inputs, replace(settings, reading="montage"))
+    sources = yield from _take_in(inputs, replace(settings, reading="montage"), leave_out=True)
     stack = next((source for source in sources.sources if isinstance(source, Stack)), None)
     if stack is not None:
         raise InputError(
@@ -365,22 +369,19 @@ def detect(
     for text in sources.warnings:
         yield Notice(text)
     prepare_output(output, overwrite=overwrite, own=DETECTION_FILES)
-    detections = [detection for _, detection in sources.montages]
-    tables = [output / "squares.csv"]
-    export.write_squares(tables[0], detections)
-    names = _overlay_names([montage for montage, _ in sources.montages])
-    for (montage, detection), name in zip(sources.montages, names, strict=True):
-        tables.append(output / name)
-        _write_picture(tables[-1], draw_overlay(montage, detection))
+    tables = _write_squares(output, sources)
     classes = to_class_averages(sources)
     if classes:
         tables.append(output / "stack.mrcs")
         _write_stack(tables[-1], classes)
-    yield DetectionFinished(output, sum(len(d.squares) for d in detections), tuple(tables))
+    squares = sum(len(detection.squares) for _, detection in sources.montages)
+    yield DetectionFinished(output, squares, tuple(tables))
 
 
-def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, None, Inputs]:
-    """Read the inputs and find the squares of the pictures among them."""
+def _take_in(
+    inputs: Sequence[Path], settings: Settings, *, leave_out: bool = False
+) -> Generator[Event, None, Inputs]:
+    """Read the inputs and find the squares of the pictures among them, as `find_squares`."""
     taken = Inputs()
     yield StageStarted("reading", len(inputs))
     for done in read_sources(inputs, settings, taken):
@@ -388,7 +389,7 @@ def _take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, Non
     pictures = any(isinstance(source, Montage) for source in taken.sources)
     if pictures and settings.reading != "images":
         yield StageStarted("finding squares", len(inputs))
-        for done in find_squares(taken, settings):
+        for done in find_squares(taken, settings, leave_out=leave_out):
             yield StageProgressed("finding squares", done)
         for text in taken.findings:
             yield Notice(text, warning=False)
@@ -406,9 +407,11 @@ def _prepare(
     resume: bool,
 ) -> Generator[Event, None, _Material]:
     """Read one set or two and make them ready to be compared, and the output folder as well."""
+    named = [*first, *(second or ())]
+    check_apart(output, named)
     check_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
     with _timed(timings, "reading"):
-        sources = yield from _take_in([*first, *(second or ())], settings)
+        sources = yield from _take_in(named, settings)
         classes = to_class_averages(sources)
         working = prepare(classes, settings)
         split = None if second is None else _split(first, classes, working)
@@ -604,12 +607,17 @@ def _write_pairs(
     return tables
 
 
-def _write_squares(folder: Path, material: _Material) -> list[Path]:
-    montages = material.sources.montages
-    if not montages:
+def _write_squares(folder: Path, sources: Inputs) -> list[Path]:
+    """Write the squares of all montages, and the overlay of each, where there is a montage."""
+    if not sources.montages:
         return []
-    export.write_squares(folder / "squares.csv", [detection for _, detection in montages])
-    return [folder / "squares.csv"]
+    tables = [folder / "squares.csv"]
+    export.write_squares(tables[0], [detection for _, detection in sources.montages])
+    names = _overlay_names([montage for montage, _ in sources.montages])
+    for (montage, detection), name in zip(sources.montages, names, strict=True):
+        tables.append(folder / name)
+        _write_picture(tables[-1], draw_overlay(montage, detection))
+    return tables
 
 
 def _left_out(classes: Sequence[ClassAverage], working: WorkingSet) -> Iterator[str]:
