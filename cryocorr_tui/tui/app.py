@@ -82,6 +82,14 @@ class CryocorrApp(PictureHost[None]):
         Binding("r", "run", "Run", id="app.run"),
         Binding("e", "export", "Export", id="app.export"),
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
+        Binding(
+            "v",
+            "switch_graphics",
+            "Graphics",
+            show=False,
+            tooltip="Next way to draw pictures: kitty, sixel, blocks, none",
+            id="app.graphics",
+        ),
         Binding("escape", "cancel", "Cancel", show=False, id="app.cancel"),
         Binding("q", "quit", "Quit", id="app.quit"),
     ]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import ClassVar
 
+import numpy as np
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
-from cryocorr_tui.core.model import Groups
+from cryocorr_tui.core.model import FloatArray, Groups
+from cryocorr_tui.core.ranking import Ranker, Ranking
 from cryocorr_tui.tui.axis import Axis, by_group, by_quality, by_source
 from cryocorr_tui.tui.colormaps import COLORMAPS
-from cryocorr_tui.tui.score_map import MAP_FIELDS, next_best
+from cryocorr_tui.tui.pair_numbers import class_rows, pair_rows
+from cryocorr_tui.tui.score_map import MAP_FIELDS
 from cryocorr_tui.tui.screens.prompt import Prompt
 from cryocorr_tui.tui.screens.step import StepScreen
 from cryocorr_tui.tui.session import Changed
@@ -60,6 +64,7 @@ class MatrixScreen(StepScreen):
             show=False,
             id="matrix.span",
         ),
+        Binding("y", "copy", "Copy the numbers of the pair", show=False, id="matrix.copy"),
         Binding("g", "go", "Go to a class or a pair", show=False, id="matrix.go"),
     ]
 
@@ -67,6 +72,9 @@ class MatrixScreen(StepScreen):
         super().__init__()
         self._order, self._colormap = "source", COLORMAPS[0]
         self._threshold, self._stretched = 0.0, True
+        self._ranker: Ranker | None = None
+        self._ranking: Ranking | None = None
+        self._ranked: tuple[object, int] = (None, 0)
 
     def compose_step(self) -> ComposeResult:
         """Lay out the map beside the pair under its cursor."""
@@ -96,8 +104,7 @@ class MatrixScreen(StepScreen):
                 self._describe()
             case Changed.FINISHED:
                 self._show_map()
-                if not heatmap.touched:
-                    self._go_to_best()
+                self._rank(self._begin_at_best)
                 self.query_one(PairPanel).refresh_pair()
             case Changed.CHOICES if self._order == "group":
                 self._show_map()
@@ -140,6 +147,16 @@ class MatrixScreen(StepScreen):
         self._stretched = not self._stretched
         self._paint()
 
+    def action_copy(self) -> None:
+        """Copy the numbers of the pair under the cursor."""
+        run = self.session.run
+        if run is not None:
+            i, j = self.query_one(Heatmap).cursor
+            rows = class_rows(run, i) if i == j else pair_rows(run, run.pair(i, j))
+            text = "; ".join(f"{name} {value}" for name, value in rows)
+            self.app.copy_to_clipboard(f"{i}, {j}: {text}")
+            self.notify("Copied.")
+
     def action_threshold(self) -> None:
         """Ask for another threshold."""
 
@@ -179,22 +196,57 @@ class MatrixScreen(StepScreen):
         self.app.push_screen(Prompt("Go to class, or pair as in 12 40"), take)
 
     def action_best(self, step: int) -> None:
-        """Go to the next best pair of the map, above the threshold."""
+        """Go to the next or the previous best pair of the map, above the threshold."""
+        self._rank(lambda ranking: self._go_to_best(ranking, step))
+
+    def _go_to_best(self, ranking: Ranking, step: int) -> None:
         heatmap, score_map = self.query_one(Heatmap), self.session.score_map
         if score_map is None:
             return
-        found = next_best(score_map, heatmap.cursor, step, self._threshold)
-        if found is None:
-            self.notify("No further pair above the threshold.")
+        values = _values(ranking, score_map.field)
+        order = np.argsort(-values, kind="stable")
+        order = order[values[order] >= np.float32(max(self._threshold, 1e-6))]
+        i, j = sorted(heatmap.cursor)
+        here = np.flatnonzero((ranking.i[order] == i) & (ranking.j[order] == j))
+        place = int(here[0]) + step if here.size else 0
+        if not 0 <= place < order.size:
+            self.notify("There is no further pair above the threshold.")
             return
+        best = order[place]
         heatmap.touched = True
-        heatmap.go_to(*found)
+        heatmap.go_to(int(ranking.i[best]), int(ranking.j[best]))
 
-    def _go_to_best(self) -> None:
+    def _rank(self, then: Callable[[Ranking], None]) -> None:
+        """Rank the pairs that are scored, in a thread, unless that is done; then go on."""
         score_map = self.session.score_map
-        best = None if score_map is None else next_best(score_map, None, 1, 0.0)
-        if best is not None:
-            self.query_one(Heatmap).go_to(*best)
+        if score_map is None:
+            return
+        run, state = score_map.run, (score_map.run, score_map.version)
+        if self._ranking is not None and state == self._ranked:
+            then(self._ranking)
+            return
+
+        if self._ranker is None or self._ranker.run.store is not run.store:
+            self._ranker = Ranker(run)
+        ranker = self._ranker
+
+        def rank() -> None:
+            ranker.read()
+            found = ranker.ranking(run.survey)
+            self.app.call_from_thread(self._take_ranking, found, state, then)
+
+        self.run_worker(rank, group="rank", exclusive=True, thread=True, exit_on_error=False)
+
+    def _take_ranking(
+        self, ranking: Ranking, state: tuple[object, int], then: Callable[[Ranking], None]
+    ) -> None:
+        self._ranking, self._ranked = ranking, state
+        then(ranking)
+
+    def _begin_at_best(self, ranking: Ranking) -> None:
+        heatmap = self.query_one(Heatmap)
+        if not heatmap.touched and ranking.i.size:
+            heatmap.go_to(int(ranking.i[0]), int(ranking.j[0]))
 
     # --- what is shown
 
@@ -245,6 +297,13 @@ class MatrixScreen(StepScreen):
             pooled=pooled,
             place=heatmap.cursor_in_words(),
         )
+
+
+def _values(ranking: Ranking, field: str) -> FloatArray:
+    """Return a field as it is mapped, high where pairs are alike; what is not known is −1."""
+    with np.errstate(divide="ignore"):
+        values = 1 / ranking.period if field == "frc" else getattr(ranking, field)
+    return np.asarray(np.nan_to_num(values, nan=-1.0), dtype=np.float32)
 
 
 SCREEN = MatrixScreen
