@@ -60,6 +60,16 @@ class Inputs:
     left_out: list[str] = field(default_factory=list)  # names of pictures without a grid
     remarks: list[str] = field(default_factory=list)  # on what is hunted
 
+    def copy(self) -> Inputs:
+        """Return inputs whose squares may be changed without changing these."""
+        return Inputs(
+            list(self.sources),
+            dict(self.sha256),
+            dict(self.detections),
+            list(self.left_out),
+            list(self.remarks),
+        )
+
     @property
     def montages(self) -> list[tuple[Montage, Detection]]:
         """The pictures with a grid, and what was found in them."""

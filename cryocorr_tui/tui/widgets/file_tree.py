@@ -300,13 +300,13 @@ class FileTree(Tree[Entry]):
         words = "" if mark is None else mark.short if self.size.width < WIDE else mark.words
         if len(left) - len(left.plain.lstrip()) + NARROWEST_NAME + len(words) > room:
             words = ""
-        space = room - len(words) - 1
+        space = room - len(words) - 2
         if left.cell_len > space:
             left.truncate(space, overflow="ellipsis")
         gap = space - left.cell_len
         kind = "run" if entry.is_folder else "mark"
         return Text.assemble(
-            left, (" " * gap, style), (words, self._component(f"file-tree--{kind}") + style)
+            left, (" " * (gap + 1), style), (words, self._component(f"file-tree--{kind}") + style)
         )
 
     def _indent(self, node: TreeNode[Entry]) -> int:
