@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -210,7 +211,7 @@ class DetectScreen(StepScreen):
 
     def _show_words(self) -> None:
         first_look = self._first_look
-        self.query_one("#detect-view", Static).update(self._view_in_words())
+        self.query_one("#detect-view", Static).update(_cropped(self._view_in_words()))
         self.query_one("#detect-square", Static).update(self._cursor_in_words())
         problem = self.session.problem or (first_look.problem if first_look else "")
         if not self.session.files and self._inputs is None:
@@ -219,33 +220,33 @@ class DetectScreen(StepScreen):
         line.update(problem)
         line.display = bool(problem)
         counts = "" if first_look is None else counts_in_words(first_look.classes)
-        self.query_one("#detect-counts", Static).update(counts)
+        self.query_one("#detect-counts", Static).update(_cropped(counts))
 
     def _view_in_words(self) -> str:
         view, inputs = self._view, self._inputs
         if view is None or inputs is None:
             return ""
-        number = f" ({self._place % len(self._views) + 1} of {len(self._views)})"
+        number = f"{self._place % len(self._views) + 1} of {len(self._views)} · "
         number = number if len(self._views) > 1 else ""
         if view == SHEET:
             sources = [k for k in range(len(inputs.sources)) if k not in self._views]
             name = Path(inputs.sources[sources[0]].source).name
             name = name if len(sources) == 1 else f"images of {len(sources)} files"
-            return f"{name}{number}\nby quality, the best first"
+            return f"{name}\n{number}by quality, the best first"
         name = Path(inputs.sources[view].source).name
         detection = self._detection
         found = "looking for squares" if detection is None else f"{len(detection.squares)} squares"
         if detection is None and self.session.problem:
             found = "no squares"
         if self.montage_view.frame is not None:
-            hint = "\narrows move the frame, enter sets it"
+            hint = "\narrows move it, < > size it,\nenter sets it, escape leaves"
         elif self._hunting and self.session.settings.reference is None:
-            hint = "\nreference mode: enter hunts the view\nunder the cursor, f frames another"
+            hint = "\nreference mode: enter hunts\nwhat is under the cursor,\nf frames another view"
         elif self._hunting:
             hint = "\nreference mode"
         else:
             hint = ", corrected" if self.session.corrected else ""
-        return f"{name}{number}\n{found}{hint}"
+        return f"{name}\n{number}{found}{hint}"
 
     def _cursor_in_words(self) -> str:
         quality = self._quality_by_class()
@@ -312,7 +313,9 @@ class DetectScreen(StepScreen):
         counts, edges = np.histogram(quality[~np.isnan(quality)], bins=BINS, range=(0, 1))
         plot.plt.clear_data()
         plot.plt.bar((edges[:-1] + edges[1:]) / 2, counts.tolist(), width=0.9)
+        most = max(int(counts.max()), 1)
         plot.plt.title("quality")
+        plot.plt.yticks([0, most])
         plot.plt.xlim(0, 1)
         plot.plt.xticks([0, 0.5, 1])
         plot.refresh()
@@ -417,6 +420,11 @@ class DetectScreen(StepScreen):
         if action == "view":
             return len(self._views) > 1
         return super().check_action(action, parameters)
+
+
+def _cropped(text: str) -> Text:
+    """Return lines that end where there is no more room."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _caption(item: ClassAverage, quality: Any) -> str:

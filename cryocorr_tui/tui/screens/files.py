@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -51,7 +52,7 @@ class ChosenList(OptionList):
 class FilesScreen(StepScreen):
     """The files of a folder, and those that are chosen."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"files--problem"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"files--mark", "files--problem"}
     STEP: ClassVar[str] = "files"
     HELP: ClassVar[str] = (
         "Choose what to compare: stacks of class averages (MRC, EMAN2/SPHIRE HDF, SPIDER, IMAGIC, "
@@ -158,7 +159,7 @@ class FilesScreen(StepScreen):
         files = self.session.files
         chosen.set_options(
             [Option(self._chosen_line(path)) for path in files]
-            or [Option(Text(HINT, style="dim"), disabled=True)]
+            or [Option(Text(HINT, self._colour("files--mark")), disabled=True)]
         )
         if before is not None and files:
             chosen.highlighted = min(before, len(files) - 1)
@@ -168,9 +169,12 @@ class FilesScreen(StepScreen):
         line = Text(path.name)
         problem = self._problems.get(path, "")
         if problem:
-            style = self.get_component_rich_style("files--problem", partial=True)
-            return line.append(f"\n{problem}", style)
-        return line.append(f"  {self._mark(path).words}", "dim")
+            return line.append(f"\n{problem}", self._colour("files--problem"))
+        return line.append(f"  {self._mark(path).words}", self._colour("files--mark"))
+
+    def _colour(self, name: str) -> Style:
+        """Return the colour of a component, on any background."""
+        return Style(color=self.get_component_rich_style(name).color)
 
     def _mark(self, path: Path) -> Mark:
         marks = self.tree_of_files.marks

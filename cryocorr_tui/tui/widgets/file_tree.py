@@ -291,7 +291,7 @@ class FileTree(Tree[Entry]):
                 ("●" if chosen else " ", self._component("file-tree--chosen")),
                 (icon, base_style + Style(meta={"toggle": True})),
             )
-            left.append(name, self._name_style(entry) + style)
+            left.append(name, self._name_style(entry, style, node))
         return self._with_mark(left, node, entry, style)
 
     def _with_mark(self, left: Text, node: TreeNode[Entry], entry: Entry, style: Style) -> Text:
@@ -306,7 +306,9 @@ class FileTree(Tree[Entry]):
         gap = space - left.cell_len
         kind = "run" if entry.is_folder else "mark"
         return Text.assemble(
-            left, (" " * (gap + 1), style), (words, self._component(f"file-tree--{kind}") + style)
+            left,
+            (" " * (gap + 1), style),
+            (words, self._coloured(f"file-tree--{kind}", style, node)),
         )
 
     def _indent(self, node: TreeNode[Entry]) -> int:
@@ -315,15 +317,20 @@ class FileTree(Tree[Entry]):
             node, depth = parent, depth + 1
         return depth * self.guide_depth
 
-    def _name_style(self, entry: Entry) -> Style:
+    def _name_style(self, entry: Entry, style: Style, node: TreeNode[Entry]) -> Style:
         if entry.is_folder:
-            return Style(bold=True)
+            return style + Style(bold=True)
         if self.marks.get(entry.path) == Mark():
-            return self._component("file-tree--other")
-        return Style()
+            return self._coloured("file-tree--other", style, node)
+        return style
+
+    def _coloured(self, name: str, style: Style, node: TreeNode[Entry]) -> Style:
+        """Return a style in the colour of a component, except under the cursor."""
+        return style if node is self.cursor_node else style + self._component(name)
 
     def _component(self, name: str) -> Style:
-        return self.get_component_rich_style(name, partial=True)
+        found = self.get_component_rich_style(name)
+        return Style(color=found.color, bold=found.bold)  # on any background
 
     # --- what the user does
 
