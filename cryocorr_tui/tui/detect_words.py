@@ -51,7 +51,7 @@ def counts_in_words(classes: Sequence[ClassAverage]) -> str:
     """Return how many classes there are, and of which file."""
     counts = Counter(item.source for item in classes)
     lines = [f"{len(classes)} classes in {len(counts)} file{'s' * (len(counts) != 1)}"]
-    if len(counts) > 1:
+    if 1 < len(counts) < len(classes):
         named = counts.most_common(MOST_SOURCES)
         lines += [f"{count:>5} {Path(source).name}" for source, count in named]
         rest = len(counts) - len(named)

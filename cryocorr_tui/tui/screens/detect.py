@@ -184,7 +184,7 @@ class DetectScreen(StepScreen):
             (self.sheet if view == SHEET else self.montage_view).focus()
         self._show_words()
         self.query_one(Knobs).show_hunt(self._hunting)
-        self.query_one(Knobs).display = view != SHEET
+        self.query_one(Knobs).display = view not in (None, SHEET)
         self.refresh_bindings()
 
     def _show_sheet(self) -> None:
@@ -310,7 +310,9 @@ class DetectScreen(StepScreen):
 
     def _show_quality(self, quality: FloatArray) -> None:
         plot = self.query_one(PlotextPlot)
-        counts, edges = np.histogram(quality[~np.isnan(quality)], bins=BINS, range=(0, 1))
+        known = quality[~np.isnan(quality)]
+        plot.display = bool(known.size)
+        counts, edges = np.histogram(known, bins=BINS, range=(0, 1))
         plot.plt.clear_data()
         plot.plt.bar((edges[:-1] + edges[1:]) / 2, counts.tolist(), width=0.9)
         most = max(int(counts.max()), 1)
