@@ -18,6 +18,7 @@ from textual_plotext import PlotextPlot
 from cryocorr_tui.core.first_look import FirstLook, look
 from cryocorr_tui.core.inputs import Inputs, replace_squares
 from cryocorr_tui.core.model import ClassAverage, Detection, FloatArray, Montage, Settings
+from cryocorr_tui.core.overlay import confidence_colour
 from cryocorr_tui.core.reference import ReferenceSpec
 from cryocorr_tui.core.square_editing import EditedSquares
 from cryocorr_tui.tui.detect_words import class_in_words, counts_in_words, square_in_words
@@ -34,6 +35,7 @@ __all__ = ["SCREEN", "DetectScreen"]
 PAUSE = 0.6  # seconds without a correction before the squares are looked at anew
 SHEET = -1  # the view of all that is not cut from a picture
 BINS = 10
+BAR_COLOUR = confidence_colour(1.0)
 
 
 class DetectScreen(StepScreen):
@@ -314,7 +316,7 @@ class DetectScreen(StepScreen):
         plot.display = bool(known.size)
         counts, edges = np.histogram(known, bins=BINS, range=(0, 1))
         plot.plt.clear_data()
-        plot.plt.bar((edges[:-1] + edges[1:]) / 2, counts.tolist(), width=0.9)
+        plot.plt.bar((edges[:-1] + edges[1:]) / 2, counts.tolist(), width=0.9, color=BAR_COLOUR)
         most = max(int(counts.max()), 1)
         plot.plt.title("quality")
         plot.plt.yticks([0, most])
