@@ -211,3 +211,19 @@ async def test_everything_fits_on_a_small_screen(folder: Path) -> None:
         assert tree.size.height == 21
         assert chosen.size.height >= 1
         assert picture.size.height >= 10
+
+
+async def test_of_a_large_folder_as_much_is_shown_as_can_be_at_once(tmp_path: Path) -> None:
+    for k in range(2100):
+        (tmp_path / f"f{k}.txt").touch()
+    app = app_in(tmp_path)
+    async with app.run_test(size=SIZE) as pilot:
+        tree = app.screen.query_one(FileTree)
+        await until(pilot, lambda: tree.last_line == 2001)
+        last = tree.get_node_at_line(2001)
+        assert last is not None
+        assert str(last.label).strip() == "and 100 more: / narrows them"
+        await pilot.press("G", "space", "enter")
+        assert app.session.files == []
+        await pilot.press("slash", *"209")
+        assert shown(app)[-1] == "f2099.txt"

@@ -11,6 +11,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
 from textual.widgets import Input, OptionList, Static, Tree
 from textual.widgets.option_list import Option
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCREEN", "FilesScreen"]
 
+PAUSE = 0.3  # seconds in which more may become known of the chosen files
 HINT = "space chooses a file, a all of a folder, r runs"
 
 
@@ -76,6 +78,7 @@ class FilesScreen(StepScreen):
         super().__init__()
         self._seen: Path | None = None  # the file in the preview
         self._problems: dict[Path, str] = {}
+        self._pause: Timer | None = None
         self._previews: LatestWins[tuple[Path, float], Preview] = LatestWins(
             self, _preview, self._show_preview
         )
@@ -153,7 +156,13 @@ class FilesScreen(StepScreen):
             if files:
                 chosen.highlighted = min(index, len(files) - 1)
 
+    def _show_chosen_soon(self) -> None:
+        """Show what is new of many files at once."""
+        if self._pause is None:
+            self._pause = self.set_timer(PAUSE, self._show_chosen)
+
     def _show_chosen(self) -> None:
+        self._pause = None
         chosen = self.query_one(ChosenList)
         before = chosen.highlighted
         files = self.session.files
@@ -201,14 +210,14 @@ class FilesScreen(StepScreen):
     def _take_problem(self, path: Path, problem: str) -> None:
         self._problems[path] = problem
         if path in self.session.files:
-            self._show_chosen()
+            self._show_chosen_soon()
 
     def on_file_tree_looked(self, event: FileTree.Looked) -> None:
         """Say what a file is, wherever it stands."""
         if event.path == self._seen:
             self._show_facts()
         if event.path in self.session.files:
-            self._show_chosen()
+            self._show_chosen_soon()
 
     # --- the file under the cursor
 

@@ -22,6 +22,7 @@ __all__ = ["FileTree"]
 
 PAUSE = 0.08  # seconds of quiet before what is in sight is looked at
 WIDE = 70  # cells, from which on a file says more of what it is
+MOST_SHOWN = 2000  # of a folder: a tree of more takes too long to fill
 NARROWEST_NAME = 14  # cells of a name, below which it is not told what the file is
 
 
@@ -203,16 +204,18 @@ class FileTree(Tree[Entry]):
     def _fill(self, node: TreeNode[Entry]) -> None:
         """Show what is in a folder, as far as it is not narrowed away."""
         assert node.data is not None
-        shown = [entry for entry in self._entries(node.data.path) if self._fits(entry)]
+        fitting = [entry for entry in self._entries(node.data.path) if self._fits(entry)]
         opened = {child.data.path for child in self._folders(node) if child.data} - {node.data.path}
         node.remove_children()
-        for entry in shown:
+        for entry in fitting[:MOST_SHOWN]:
             if entry.is_folder:
                 child = node.add(entry.path.name, entry)
                 if entry.path in opened:
                     child.expand()
             else:
                 node.add_leaf(entry.path.name, entry)
+        if len(fitting) > MOST_SHOWN:
+            node.add_leaf(f"  and {len(fitting) - MOST_SHOWN} more: / narrows them")
         self._look_soon()
 
     def _entries(self, folder: Path) -> list[Entry]:
@@ -365,7 +368,8 @@ class FileTree(Tree[Entry]):
         node = self.cursor_node or self.root
         if not node.is_expanded and node.parent is not None:
             node = node.parent
-        entries = [child.data for child in node.children if child.data]
+        assert node.data is not None
+        entries = [entry for entry in self._entries(node.data.path) if self._fits(entry)]
         self.post_message(self.AllChosen([entry for entry in entries if not entry.is_folder]))
 
     def action_leave_folder(self) -> None:
