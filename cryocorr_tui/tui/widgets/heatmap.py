@@ -162,11 +162,7 @@ class Heatmap(Widget, can_focus=True):
 
     def spread(self) -> tuple[float, float]:
         """Return the values between which nearly all known ones lie, 0 to 1."""
-        known = np.zeros(0) if self._map is None else self._map.levels[self._map.levels != UNKNOWN]
-        if not known.size:
-            return 0.0, 1.0
-        low, high = np.percentile(known, [5, 99.9]) - 1
-        return float(low) / HUNDREDTHS, max(float(high), float(low) + 5) / HUNDREDTHS
+        return (0.0, 1.0) if self._map is None else self._map.spread()
 
     @property
     def cursor(self) -> tuple[int, int]:
@@ -445,10 +441,17 @@ class Heatmap(Widget, can_focus=True):
         state = (self._map, self._map.version, self._rows, self._cols, self._zoom)
         if self._pooled is None or state != self._pooled_of:
             rows, cols = self._row_slots.starts, self._col_slots.starts
-            across = np.maximum.reduceat(
-                self._levels(self._rows.ids, self._cols.ids), rows[rows != BORDER], axis=0
+            store = self._map.run.store
+            levels = _taken(self._map.levels, self._rows.ids - store.rows.start, axis=0)
+            spans = zip(rows.tolist(), self._row_slots.stops.tolist(), strict=True)
+            # Down first: what is gathered across is then small. One by one: numpy's maximum over
+            # rows is many times quicker than its reduceat.
+            down = np.stack([levels[a:b].max(axis=0) for a, b in spans if a != BORDER])
+            inside = np.maximum.reduceat(
+                _taken(down, self._cols.ids - store.cols.start, axis=1),
+                cols[cols != BORDER],
+                axis=1,
             )
-            inside = np.maximum.reduceat(across, cols[cols != BORDER], axis=1)
             pooled = np.zeros((rows.size, cols.size), dtype=np.uint8)
             pooled[np.ix_(rows != BORDER, cols != BORDER)] = inside
             self._pooled, self._pooled_of = pooled, state
@@ -551,6 +554,13 @@ def _value(level: int) -> str:
     if level == UNKNOWN:
         return "·"
     return "1.0" if level == HUNDREDTHS + 1 else f".{level - 1:02d}"
+
+
+def _taken(levels: NDArray[np.uint8], places: NDArray[np.int32], axis: int) -> NDArray[np.uint8]:
+    """Return rows or columns in another order; the array itself where the order is its own."""
+    if np.array_equal(places, np.arange(levels.shape[axis])):
+        return levels
+    return levels.take(places, axis=axis)
 
 
 def _stepped(slots: Slots, slot: int, steps: int) -> int:
