@@ -116,7 +116,8 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
 
     def _in_sight(self, picture: Picture, region: Region) -> bool:
         """Return whether a picture is on the top screen, whole and under nothing."""
-        if picture.screen is not self.screen or not self.screen.region.contains_region(region):
+        # On the last row the cursor would leave the screen below the picture, and xterm scroll.
+        if picture.screen is not self.screen or region.bottom >= self.screen.size.height:
             return False
         # In the order of sight, front first. The compositor has no public way to ask this.
         for widget, (place, clip) in self.screen._compositor.visible_widgets.items():
