@@ -98,7 +98,7 @@ def test_kitty_keeps_each_picture_that_is_on_the_screen_and_no_other(tmp_path: P
         terminal.wait(0.5)
         painted = terminal.output.count(PLACEHOLDER)
         assert painted % (20 * 45) == 0  # Textual paints all more than once when it starts
-        terminal.wait(3)
+        terminal.wait(2)
         assert len(terminal.kitty_pictures) == 1
         assert terminal.output.count(PLACEHOLDER) == painted
 
