@@ -151,6 +151,9 @@ def test_another_terminal_at_tmux_is_noticed_without_asking_it() -> None:
     assert after.client != before.client
     for nothing in ("", "::|||||on|3.5a"):  # no answer, and no terminal attached
         assert detect_again(before, IN_TMUX, ask=lambda _, nothing=nothing: nothing) == before
+    told = iter([TMUX_IN_KITTY.replace("kitty(0.41.1)", ""), "", TMUX_IN_KITTY, ""])
+    late = detect_again(before, IN_TMUX, ask=lambda _: next(told))
+    assert late.protocol is Protocol.KITTY
     wanted = detect_again(before, IN_TMUX, wanted="none", ask=lambda _: TMUX_IN_KITTY)
     assert wanted.protocol is Protocol.NONE
     assert detect_again(PLAIN, SSH).protocol is PLAIN.protocol

@@ -97,6 +97,7 @@ PLAIN = Terminal(
 
 SLOWEST_ANSWER = 2.5  # seconds
 THROUGH_REMOTE_TMUX = 1.0  # seconds, since one that passes nothing on never answers
+SLOWEST_INTRODUCTION = 1.0  # seconds; some terminals never tell tmux their name
 STRAGGLERS = 0.1  # seconds to go on reading after the limit
 WITHOUT_ANSWERS = ("", "dumb", "linux")  # names of terminals that print a question as text
 
@@ -303,7 +304,8 @@ def detect_again(
 ) -> Terminal:
     """Look whether another terminal is attached now, or its font has changed.
 
-    The terminal itself is not asked: its answers would be read by the app, as keys.
+    The terminal itself is not asked: its answers would be read by the app, as keys. Of one that has
+    just been attached its name is awaited, so this belongs into a thread.
 
     Parameters
     ----------
@@ -321,6 +323,10 @@ def detect_again(
         cell = (client.cell if client else None) or _cell_of_window()
         height, width = cell or (before.cell_height, before.cell_width)
         return replace(before, cell_height=height, cell_width=width)
+    end = time.monotonic() + SLOWEST_INTRODUCTION
+    while not client.name and time.monotonic() < end:  # just attached: tmux is asking it itself
+        time.sleep(0.1)
+        client = Client.ask(ask)
     believed = Replies(kitty=True)
     terminal = judge(environ, Replies(), believed, client, wanted=wanted, cell=_cell_of_window())
     # Textual has removed NO_COLOR from the environment.
