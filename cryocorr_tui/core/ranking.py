@@ -230,7 +230,7 @@ class Ranker:
     """
 
     def __init__(self, run: Run, *, limit: int = MOST_PAIRS) -> None:
-        self._run, self._limit = run, limit
+        self.run, self._limit = run, limit
         self._read: set[tuple[int, int]] = set()
         self._ids = np.empty((2, 0), dtype=np.int32)
         self._values = np.empty((len(PAIR_FIELDS), 0), dtype=np.float32)
@@ -246,7 +246,7 @@ class Ranker:
         OutputError
             If the store is damaged.
         """
-        store = self._run.store
+        store = self.run.store
         new: list[_Pairs] = []
         waiting = 0
         for tile in store.tiles():
@@ -270,7 +270,7 @@ class Ranker:
         survey : Survey, optional
             Of the run, once all pairs are scored: tells p- and q-values.
         """
-        run, order = self._run, np.argsort(-self._score, kind="stable")
+        run, order = self.run, np.argsort(-self._score, kind="stable")
         i, j = self._ids[:, order]
         pair = dict(zip(PAIR_FIELDS, self._values[:, order], strict=True))
         quality = run.quality.quality
@@ -300,10 +300,10 @@ class Ranker:
 
     def _best_of(self, rows: slice, cols: slice) -> _Pairs:
         """Return ids, fields and scores of those pairs of a tile that may be among the best."""
-        window = self._run.store.window(rows, cols)
-        quality = self._run.quality.quality
+        window = self.run.store.window(rows, cols)
+        quality = self.run.quality.quality
         weight = pair_weight(
-            quality[rows, np.newaxis], quality[cols], self._run.settings.quality_weight
+            quality[rows, np.newaxis], quality[cols], self.run.settings.quality_weight
         )
         score = pair_score(window[BLEND], weight)
         known = ~np.isnan(score)
