@@ -9,9 +9,8 @@ import importlib
 import os
 import platform
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -25,33 +24,28 @@ import pynvml
 from cryocorr_tui import __version__
 from cryocorr_tui.core.backend import choose_backend, usable_cpus
 from cryocorr_tui.core.errors import DeviceError
+from cryocorr_tui.core.terminals import (
+    GRAPHICS,
+    TMUX_WITH_PASSTHROUGH,
+    TMUX_WITH_SIXEL,
+    TRUECOLOR,
+    Ask,
+    ask_tmux,
+    names,
+)
 
 __all__ = ["Finding", "State", "cards", "examine", "machine", "software", "terminal", "tmux"]
 
 DISTRIBUTION = "cryocorr-tui"
-MODULES = {"nvidia-ml-py": "pynvml", "opencv-python-headless": "cv2", "scikit-image": "skimage"}
+MODULES = {
+    "chafa.py": "chafa",
+    "nvidia-ml-py": "pynvml",
+    "opencv-python-headless": "cv2",
+    "scikit-image": "skimage",
+}
 GIB = 2**30
 SMALLEST_TERMINAL = (80, 24)  # columns, rows
 OLDEST_CUDA = 12_000  # as NVML numbers them: of the CuPy in the extra "gpu"
-
-# A part of the terminal's name, and what it draws pixels with.
-GRAPHICS = {
-    "kitty": "kitty",
-    "ghostty": "kitty",
-    "foot": "sixel",
-    "mlterm": "sixel",
-    "wezterm": "sixel",
-    "contour": "sixel",
-    "iterm": "sixel",
-}
-TRUECOLOR = (*GRAPHICS, "alacritty", "konsole", "vscode", "direct")
-
-TMUX_WITH_PASSTHROUGH = (3, 3)
-TMUX_WITH_SIXEL = (3, 4)
-TMUX_SECONDS = 2.0
-
-Ask = Callable[[str], str]
-"""Takes the arguments of a tmux command, returns what it prints, empty where it fails."""
 
 
 class State(Enum):
@@ -213,7 +207,7 @@ def terminal(environ: Mapping[str, str], *, size: tuple[int, int] | None) -> Ite
         yield Finding("terminal", "name", State.WORKS, known)
     yield _colours(environ)
     if "TMUX" not in environ:  # there it depends on tmux
-        yield _graphics(_names(environ))
+        yield _graphics(names(environ))
     yield _line(environ)
 
 
@@ -223,7 +217,7 @@ def _colours(environ: Mapping[str, str]) -> Finding:
         said, mend = "none, since NO_COLOR is set", ("unset NO_COLOR",)
     elif environ.get("COLORTERM") in ("truecolor", "24bit"):
         return Finding("terminal", "colours", State.WORKS, "24 bit, COLORTERM says so")
-    elif any(name in _names(environ) for name in TRUECOLOR):
+    elif any(name in names(environ) for name in TRUECOLOR):
         said = "the terminal has 24 bit, but COLORTERM does not say so (SSH drops it)"
     elif "256color" in environ.get("TERM", ""):
         said = "256; COLORTERM does not say that there are more"
@@ -251,27 +245,7 @@ def _line(environ: Mapping[str, str]) -> Finding:
     return Finding("terminal", "line", State.LIMITED, said, ("tmux new -s cryocorr",))
 
 
-def _names(environ: Mapping[str, str]) -> str:
-    """Return all that names the terminal, lower case; LC_TERMINAL is what SSH lets through."""
-    names = [environ.get(key, "") for key in ("TERM", "TERM_PROGRAM", "LC_TERMINAL")]
-    names += ["kitty"] if "KITTY_WINDOW_ID" in environ else []
-    names += ["konsole"] if "KONSOLE_VERSION" in environ else []
-    return " ".join(names).lower()
-
-
-def _ask_tmux(arguments: str) -> str:
-    with suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(
-            ["tmux", *arguments.split()],
-            capture_output=True,
-            text=True,
-            timeout=TMUX_SECONDS,
-            check=True,
-        ).stdout.strip()
-    return ""
-
-
-def tmux(environ: Mapping[str, str], ask: Ask = _ask_tmux) -> Iterator[Finding]:
+def tmux(environ: Mapping[str, str], ask: Ask = ask_tmux) -> Iterator[Finding]:
     """Yield what tmux lets through, with the exact lines for ``~/.tmux.conf``.
 
     Parameters

@@ -1,0 +1,1 @@
+"""Pictures in a terminal: what it can draw, and the bytes and cells that draw them."""

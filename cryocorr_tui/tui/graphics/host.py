@@ -1,0 +1,147 @@
+"""An app whose pictures are drawn by the terminal."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic
+from weakref import WeakSet
+
+from rich.console import RenderableType
+from textual.app import App, ReturnType
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
+from textual.geometry import Region
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.worker import get_current_worker
+
+from cryocorr_tui.tui.graphics.driver import QuietDriver
+from cryocorr_tui.tui.graphics.terminal import PLAIN, Terminal, detect_again
+
+if TYPE_CHECKING:
+    from cryocorr_tui.tui.widgets.picture import Picture
+
+__all__ = ["PictureHost"]
+
+
+class PictureHost(App[ReturnType], Generic[ReturnType]):
+    """The base of an app that shows pictures.
+
+    Kitty's pictures are text to Textual, once they are sent. Sixels are not: they stand on cells of
+    which Textual knows nothing but the background, so they are sent after each frame that painted
+    over them, and never where something covers them.
+
+    Attributes
+    ----------
+    terminal : Terminal
+        What the terminal can draw, and how it shall; pictures follow when it is set anew.
+    wanted : str
+        "auto", or the name of the protocol that the user chose.
+    """
+
+    terminal: reactive[Terminal] = reactive(PLAIN, init=False)
+    wanted = "auto"
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.pictures: WeakSet[Picture] = WeakSet()
+        self._frame: object = None
+
+    def get_driver_class(self) -> type[Driver]:
+        """Return a driver that takes late answers of the terminal for what they are."""
+        usual = super().get_driver_class()
+        return QuietDriver if usual is LinuxDriver else usual
+
+    def on_mount(self) -> None:
+        """Send the pictures again when the app was stopped and goes on: they are forgotten."""
+        self.app_resume_signal.subscribe(self, lambda _: self._draw_again())
+
+    def _draw_again(self) -> None:
+        for picture in self.pictures:
+            picture.refresh_protocol()
+
+    def on_app_focus(self) -> None:
+        """Look again at what is attached to tmux: it may be another terminal than before."""
+        self._look_again()
+        if "TMUX" in os.environ:  # it redraws its windows, but not all the sixels in them
+            for picture in self.pictures:
+                if picture.sixel_region is not None:
+                    picture.repaint()
+
+    def on_resize(self) -> None:
+        """Look again at the terminal: a larger font is a smaller window."""
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self.run_worker(self._detect_again, thread=True, exclusive=True, group="terminal")
+
+    def _detect_again(self) -> None:
+        if not get_current_worker().is_cancelled:
+            before = self.terminal
+            after = detect_again(before, os.environ, wanted=self.wanted)
+            self.call_later(self._detected, before, after)
+
+    def _detected(self, before: Terminal, after: Terminal) -> None:
+        if self.terminal == before:  # else the user has switched meanwhile
+            self.terminal = after
+
+    def action_switch_graphics(self) -> None:
+        """Draw the pictures in the next way that the terminal has."""
+        offered = self.terminal.offered
+        protocol = offered[(offered.index(self.terminal.protocol) + 1) % len(offered)]
+        self.wanted = protocol.value
+        self.terminal = replace(self.terminal, protocol=protocol)
+
+    def send(self, code: str) -> None:
+        """Send escape codes to the terminal; nothing is sent where there is none."""
+        if code and self._driver is not None and not self.is_headless and self._running:
+            self._driver.write(code)
+            self._driver.flush()
+
+    def send_sixels(self) -> None:
+        """Send the sixels that the terminal does not show and that nothing covers."""
+        for picture in self.pictures:
+            region = picture.sixel_region
+            if picture.unsent and region is not None and self._in_sight(picture, region):
+                picture.unsent = False
+                move = f"\x1b[{region.y + 1};{region.x + 1}H"
+                self.send(f"\x1b7{move}{picture.code}\x1b8")
+
+    def _in_sight(self, picture: Picture, region: Region) -> bool:
+        """Return whether a picture is on the top screen, whole and under nothing."""
+        if picture.screen is not self.screen or not self.screen.region.contains_region(region):
+            return False
+        # In the order of sight, front first. The compositor has no public way to ask this.
+        for widget, (place, clip) in self.screen._compositor.visible_widgets.items():
+            if widget is picture:
+                return clip.contains_region(region)
+            if place.intersection(clip).overlaps(region):
+                return False
+        return False
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        # Remembers what this frame paints: the hook below is not told.
+        self._frame = None if self._batch_count else renderable
+        super()._display(screen, renderable)
+
+    def post_display_hook(self) -> None:
+        """Send the sixels over which this frame has painted."""
+        super().post_display_hook()
+        frame, self._frame = self._frame, None
+        if frame is None:
+            return
+        for picture in self.pictures:
+            region = picture.sixel_region
+            if region is not None and _paints(frame, region):
+                picture.unsent = True
+        self.send_sixels()
+
+
+def _paints(frame: object, region: Region) -> bool:
+    """Return whether a frame paints a cell of a region; only partial ones name what they paint."""
+    spans = getattr(frame, "spans", None)
+    if spans is None:
+        return True
+    lines = region.line_range
+    return any(y in lines and first < region.right and last > region.x for y, first, last in spans)
