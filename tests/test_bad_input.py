@@ -171,6 +171,31 @@ def test_pictures_of_two_sizes(refused: Refused) -> None:
     assert said.startswith("40.png: its box of 40 px differs from the 32 px of 32.png")
 
 
+def test_every_picture_without_a_grid_is_named(refused: Refused) -> None:
+    write_montage(Path("grid.png"), particles(8))
+    for name in ("a.png", "b.png"):
+        write_picture(Path(name), noise(120, 200))
+    said = refused("analyze", "grid.png", "a.png", "b.png", "-o", "out")
+    assert said.startswith("a.png and b.png: no grid of class averages was found")
+    said = refused("analyze", "a.png", "grid.png", "b.png", "-o", "out", "--as", "montage")
+    assert said.startswith("a.png and b.png: no grid of class averages was found; crop them")
+    said = refused("detect", "a.png", "b.png", "-o", "out")
+    assert said.startswith("a.png and b.png: no grid of class averages was found; crop them")
+
+
+def test_detect_cuts_the_other_pictures_and_names_those_without_a_grid(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_montage(Path("grid.png"), particles(8))
+    write_picture(Path("photo.png"), noise(120, 200))
+    write_picture(Path("square.png"), noise(150, 150))
+    assert main(["detect", "photo.png", "grid.png", "square.png", "-o", "out"]) == 0
+    out, err = capsys.readouterr()
+    assert "photo.png and square.png" in err
+    assert out.split() == ["out/squares.csv", "out/overlay_grid.png", "out/stack.mrcs"]
+    assert set(column(Path("out/squares.csv"), "source")) == {"grid.png"}
+
+
 def test_a_stack_is_nothing_to_cut(refused: Refused) -> None:
     assert refused("detect", "good.mrcs", "-o", "out").endswith("give it to cryocorr analyze.")
 
@@ -322,6 +347,22 @@ def test_other_settings_than_those_of_the_run_to_resume(refused: Refused) -> Non
     analyzed("good.mrcs")
     said = refused("analyze", "good.mrcs", "-o", "out", "--resume", "--no-mirror")
     assert said.startswith("out: was made from other inputs or with other settings")
+
+
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+def test_an_output_folder_that_holds_an_input(options: tuple[str, ...], refused: Refused) -> None:
+    Path("shots").mkdir()
+    write_montage(Path("shots/overlay_a.png"), particles(8))
+    write_stack(Path("shots/stack.mrcs"), particles(4), 3.0)
+    Path("link.mrcs").symlink_to("shots/stack.mrcs")
+    for command in (
+        ("detect", "shots/overlay_a.png"),
+        ("detect", "good.mrcs", "--mode", "reference", "--reference", "shots/stack.mrcs#0"),
+        ("analyze", "link.mrcs"),
+        ("match", "good.mrcs", "shots/stack.mrcs"),
+    ):
+        said = refused(*command, "-o", "shots", *options)
+        assert "the output folder holds the input" in said
 
 
 def test_a_broken_input_costs_nothing_of_the_run_that_was_there(refused: Refused) -> None:

@@ -62,6 +62,11 @@ def open_app(
         if not path.exists():
             raise InputError(f"{path}: there is no such file; check the name and the folder.")
 
+    from cryocorr_tui.tui.graphics.terminal import probe
+
+    terminal = probe(os.environ, wanted=graphics)
+    os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", terminal.colour_system)  # read on import
+
     from cryocorr_tui.tui.app import CryocorrApp
     from cryocorr_tui.tui.session import Session
     from cryocorr_tui.tui.state import log_file
@@ -77,4 +82,7 @@ def open_app(
         begin = folders[0]
     elif folders:
         session.folder = folders[0]
-    CryocorrApp(session, log_path=log_path, run_folder=begin, run_at_once=anew).run()
+    app = CryocorrApp(session, log_path=log_path, run_folder=begin, run_at_once=anew)
+    app.wanted = graphics
+    app.set_reactive(CryocorrApp.terminal, terminal)
+    app.run()

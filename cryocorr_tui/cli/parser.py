@@ -31,7 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cryocorr {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands", prog="cryocorr"
+    )
 
     def add(name: str, summary: str, *options: argparse.ArgumentParser) -> argparse.ArgumentParser:
         return commands.add_parser(

@@ -12,21 +12,18 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain, count
 from pathlib import Path
 
-import cv2
-import mrcfile
 import numpy as np
 
 import cryocorr_tui
-from cryocorr_tui.core import export
 from cryocorr_tui.core.backend import Backend, choose_backends
+from cryocorr_tui.core.detection_files import write_detection
 from cryocorr_tui.core.errors import InputError
 from cryocorr_tui.core.files import (
     DETECTION_FILES,
     RUN_FILES,
-    atomic_path,
+    check_apart,
     check_output,
     prepare_output,
 )
@@ -43,9 +40,9 @@ from cryocorr_tui.core.model import (
     Settings,
     Stack,
 )
-from cryocorr_tui.core.overlay import draw_overlay
-from cryocorr_tui.core.preprocessing import WorkingSet, fourier_resample, prepare
+from cryocorr_tui.core.preprocessing import WorkingSet, prepare
 from cryocorr_tui.core.quality import score_quality
+from cryocorr_tui.core.reference import parse_reference
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.core.run_recipe import Recipe, squares_of
 from cryocorr_tui.core.run_tables import write_run_tables
@@ -335,7 +332,7 @@ def detect(
     """Cut montages into squares.
 
     Writes ``squares.csv``, one ``overlay_NAME.png`` a montage, and ``stack.mrcs`` with the whole
-    squares of all montages in one box.
+    squares of all montages in one box. Pictures without a grid are left out, with a warning.
 
     Yields
     ------
@@ -347,8 +344,10 @@ def detect(
     CryocorrError
         With one sentence that says what to mend; nothing is written then.
     """
+    reference = [] if settings.reference is None else [parse_reference(settings.reference).path]
+    check_apart(output, [*inputs, *reference])
     check_output(output, overwrite=overwrite, own=DETECTION_FILES)
-    sources = yield from take_in(inputs, replace(settings, reading="montage"))
+    sources = yield from take_in(inputs, replace(settings, reading="montage"), leave_out=True)
     stack = next((source for source in sources.sources if isinstance(source, Stack)), None)
     if stack is not None:
         raise InputError(
@@ -358,22 +357,15 @@ def detect(
     for text in sources.warnings:
         yield Notice(text)
     prepare_output(output, overwrite=overwrite, own=DETECTION_FILES)
-    detections = [detection for _, detection in sources.montages]
-    tables = [output / "squares.csv"]
-    export.write_squares(tables[0], detections)
-    names = _overlay_names([montage for montage, _ in sources.montages])
-    for (montage, detection), name in zip(sources.montages, names, strict=True):
-        tables.append(output / name)
-        _write_picture(tables[-1], draw_overlay(montage, detection))
-    classes = to_class_averages(sources)
-    if classes:
-        tables.append(output / "stack.mrcs")
-        _write_stack(tables[-1], classes)
-    yield DetectionFinished(output, sum(len(d.squares) for d in detections), tuple(tables))
+    tables = write_detection(sources, output)
+    squares = sum(len(detection.squares) for _, detection in sources.montages)
+    yield DetectionFinished(output, squares, tables)
 
 
-def take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, None, Inputs]:
-    """Read the inputs and find the squares of the pictures among them.
+def take_in(
+    inputs: Sequence[Path], settings: Settings, *, leave_out: bool = False
+) -> Generator[Event, None, Inputs]:
+    """Read the inputs and find the squares of the pictures among them, as `find_squares`.
 
     Raises
     ------
@@ -387,7 +379,7 @@ def take_in(inputs: Sequence[Path], settings: Settings) -> Generator[Event, None
     pictures = any(isinstance(source, Montage) for source in taken.sources)
     if pictures and settings.reading != "images":
         yield StageStarted("finding squares", len(inputs))
-        for done in find_squares(taken, settings):
+        for done in find_squares(taken, settings, leave_out=leave_out):
             yield StageProgressed("finding squares", done)
         for text in taken.findings:
             yield Notice(text, warning=False)
@@ -407,10 +399,12 @@ def _prepare(
     taken: Inputs | None = None,
 ) -> Generator[Event, None, Run]:
     """Read one set or two, make them ready to be compared, and open the store of their pairs."""
+    named = [*first, *(second or ())]
+    check_apart(output, named)
     check_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
     with _timed(timings, "reading"):
         if taken is None:
-            sources = yield from take_in([*first, *(second or ())], settings)
+            sources = yield from take_in(named, settings)
         else:
             sources = taken
         classes = to_class_averages(sources)
@@ -621,34 +615,6 @@ def _memory(settings: Settings, backends: Sequence[Backend]) -> float:
         return settings.memory * 1e9
     share = HOST_SHARE if backends[0].is_host else CARD_SHARE
     return share * min(backend.memory().free for backend in backends)
-
-
-def _overlay_names(montages: Sequence[Montage]) -> list[str]:
-    """Return a file name for each overlay; montages of the same name are numbered."""
-    names: list[str] = []
-    for montage in montages:
-        stem = f"overlay_{Path(montage.source).stem}"
-        numbered = (f"{stem}-{number}.png" for number in count(2))
-        names.append(next(name for name in chain([f"{stem}.png"], numbered) if name not in names))
-    return names
-
-
-def _write_picture(path: Path, picture: np.ndarray) -> None:
-    with atomic_path(path) as partial:
-        encoded = cv2.imencode(".png", picture[..., ::-1])[1]
-        partial.write_bytes(encoded.tobytes())
-
-
-def _write_stack(path: Path, classes: Sequence[ClassAverage]) -> None:
-    """Write all class averages as one MRC stack, in the box of the smallest."""
-    box = min(item.image.shape[0] for item in classes)
-    images = np.concatenate([fourier_resample(item.image[None], box) for item in classes])
-    pixel_size = classes[0].pixel_size
-    with atomic_path(path) as partial, mrcfile.new(partial) as mrc:
-        mrc.set_data(images)
-        mrc.set_image_stack()
-        if pixel_size is not None:
-            mrc.voxel_size = pixel_size * classes[0].image.shape[0] / box
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from cryocorr_tui.core.model import Groups
 __all__ = ["Choices"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Decided:
     groups: Groups | None
     dropped: frozenset[int] = frozenset()
@@ -19,7 +19,7 @@ class _Decided:
 
 
 class Choices:
-    """Decisions about `n` class averages; each may be taken back.
+    """Decisions about `n` class averages; each may be taken back, what changed nothing is none.
 
     Parameters
     ----------
@@ -49,6 +49,11 @@ class Choices:
         return MappingProxyType(dict(self._history[-1].assigned))
 
     @property
+    def automatic(self) -> Groups | None:
+        """As the run found them."""
+        return self._history[0].groups
+
+    @property
     def can_undo(self) -> bool:
         """Whether anything was decided."""
         return len(self._history) > 1
@@ -61,6 +66,11 @@ class Choices:
         """Keep classes."""
         self._decide(dropped=self.dropped - frozenset(ids))
 
+    def keep_only(self, kept: Iterable[int], ids: Iterable[int]) -> None:
+        """Keep `kept`, and drop the others of `ids`: one decision."""
+        kept = frozenset(kept)
+        self._decide(dropped=(self.dropped | frozenset(ids)) - kept)
+
     def assign(self, ids: Iterable[int], group: int | None) -> None:
         """Put classes into a group of the user's own; None takes them out of any."""
         assigned = dict(self.assigned)
@@ -72,7 +82,9 @@ class Choices:
         self._decide(assigned=assigned)
 
     def regroup(self, groups: Groups) -> None:
-        """Take groups at another cut."""
+        """Take groups at another cut; cuts that follow each other are one decision."""
+        if self._moving:
+            self._history.pop()
         self._decide(groups=groups)
 
     def undo(self) -> bool:
@@ -89,5 +101,12 @@ class Choices:
             "assigned": [self.assigned.get(k, "") for k in range(self.n)],
         }
 
+    @property
+    def _moving(self) -> bool:
+        """Whether the last decision moved the cut and nothing else."""
+        return self.can_undo and self._history[-1].groups is not self._history[-2].groups
+
     def _decide(self, **changes: object) -> None:
-        self._history.append(replace(self._history[-1], **changes))  # type: ignore[arg-type]
+        decided = replace(self._history[-1], **changes)  # type: ignore[arg-type]
+        if decided != self._history[-1]:
+            self._history.append(decided)

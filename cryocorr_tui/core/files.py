@@ -20,6 +20,7 @@ __all__ = [
     "PARTIAL",
     "RUN_FILES",
     "atomic_path",
+    "check_apart",
     "check_output",
     "folder_lock",
     "numbered_folder",
@@ -42,6 +43,7 @@ RUN_FILES = (
     "pairs.csv",
     "run.json",
     "squares.csv",
+    "overlay_*.png",
 )
 DETECTION_FILES = ("squares.csv", "stack.mrcs", "overlay_*.png")
 
@@ -182,6 +184,24 @@ def prepare_output(
         if overwrite:
             _remove(ours)
         _try_writing(folder)
+
+
+def check_apart(folder: Path | str, inputs: Iterable[Path]) -> None:
+    """Refuse an output folder that holds inputs: results could take their place.
+
+    Raises
+    ------
+    OutputError
+        If any of `inputs` lies in `folder` itself, or is a link to what does.
+    """
+    folder = Path(folder)
+    for path in inputs:
+        inside = folder.resolve() in (path.resolve().parent, path.parent.resolve())
+        if inside and path.exists():
+            raise OutputError(
+                f"{folder}: the output folder holds the input {path.name}, which stays untouched; "
+                "choose another output folder."
+            )
 
 
 def check_output(

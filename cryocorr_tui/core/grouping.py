@@ -16,6 +16,9 @@ it scores 0, so it pairs up what belongs to nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, leaves_list, linkage, optimal_leaf_ordering
@@ -23,7 +26,15 @@ from scipy.cluster.hierarchy import fcluster, leaves_list, linkage, optimal_leaf
 from cryocorr_tui.core.model import FloatArray, Groups, frozen_array
 from cryocorr_tui.core.significance import Null, fit_null
 
-__all__ = ["BYTES_PER_PAIR", "LARGEST_ORDERED", "group_classes"]
+__all__ = [
+    "BYTES_PER_PAIR",
+    "LARGEST_ORDERED",
+    "Redundancy",
+    "cuts",
+    "group_classes",
+    "groups_at",
+    "redundancy",
+]
 
 
 # Optimal leaf ordering takes seconds here, and grows with the third power of the classes.
@@ -44,6 +55,9 @@ FALSE_PARTNER = 0.005
 
 # … and where the level of such a class stands among all (`Null.levels`).
 MUCH_LIKE_ALL = 0.9
+
+# How far from the heights of all merges the outermost cuts are.
+OUTSIDE = 0.001
 
 
 def group_classes(
@@ -97,22 +111,110 @@ def group_classes(
     else:
         criterion += f"; leaves are not in optimal order above {LARGEST_ORDERED} classes"
     threshold = _widest_gap(tree[:, 2], 1 - high, 1 - low)
-    labels = np.zeros(n, dtype=np.int32)
-    labels[scored] = _by_falling_size(fcluster(tree, threshold, criterion="distance"))
-    worth = np.ones(n) if quality is None else np.nan_to_num(quality)
+    labels, representatives = _cut(tree, scored, threshold, blend, quality)
     return Groups(
-        labels=_int32(labels),
+        labels=labels,
         order=_int32(np.concatenate([scored[leaves_list(tree)], unscored])),
         linkage=frozen_array(tree, np.float64),
         threshold=threshold,
-        representatives=_int32(
-            [
-                _representative(np.flatnonzero(labels == label), blend, worth)
-                for label in range(1, labels.max() + 1)
-            ]
-        ),
+        representatives=representatives,
         criterion=f"average linkage cut at a mean blend of {1 - threshold:.3f}, {criterion}",
     )
+
+
+def groups_at(
+    groups: Groups, threshold: float, *, blend: FloatArray, quality: FloatArray | None = None
+) -> Groups:
+    """Cut the tree of `groups` elsewhere; the tree and the order of its leaves stay.
+
+    Parameters
+    ----------
+    groups : Groups
+        Of n classes.
+    threshold : float
+        The height of the cut, 1 − blend.
+    blend, quality
+        As for `group_classes`.
+
+    Returns
+    -------
+    Groups
+    """
+    scored = np.flatnonzero(groups.labels > 0)
+    labels, representatives = _cut(groups.linkage, scored, threshold, blend, quality)
+    return replace(
+        groups,
+        labels=labels,
+        representatives=representatives,
+        threshold=threshold,
+        criterion=f"average linkage cut by hand at a mean blend of {1 - threshold:.3f}",
+    )
+
+
+def cuts(groups: Groups) -> NDArray[np.float64]:
+    """Return a height between every two merges, rising: each gives groups of its own.
+
+    The first one leaves all classes alone, the last one puts all into one group; merges of one
+    height happen at once.
+    """
+    heights = np.unique(groups.linkage[:, 2])
+    outside = heights[[0, -1]] + (-OUTSIDE, OUTSIDE) if heights.size else heights
+    return np.concatenate([outside[:1], (heights[:-1] + heights[1:]) / 2, outside[1:]])
+
+
+@dataclass(frozen=True)
+class Redundancy:
+    """What could go when one representative of each group is kept.
+
+    Attributes
+    ----------
+    classes, of : int
+        Classes that could go, and all that are in groups.
+    particles : float
+        Behind those that could go; NaN unless known of each.
+    """
+
+    classes: int
+    of: int
+    particles: float
+
+    @property
+    def part(self) -> float:
+        """Part of the classes, 0 to 1."""
+        return self.classes / self.of if self.of else 0.0
+
+
+def redundancy(groups: Groups, particles: NDArray[np.floating]) -> Redundancy:
+    """Count what is redundant.
+
+    Parameters
+    ----------
+    groups : Groups
+        Of n classes.
+    particles : (n,) float
+        Particles of each class; NaN where unknown.
+    """
+    redundant = groups.labels > 0
+    grouped = int(np.count_nonzero(redundant))
+    redundant[groups.representatives] = False
+    return Redundancy(int(np.count_nonzero(redundant)), grouped, float(particles[redundant].sum()))
+
+
+def _cut(
+    tree: NDArray[np.float64],
+    scored: NDArray[np.intp],
+    threshold: float,
+    blend: FloatArray,
+    quality: FloatArray | None,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the labels of all classes and the representatives of their groups."""
+    worth = np.ones(len(blend)) if quality is None else np.nan_to_num(quality)
+    labels = np.zeros(len(blend), dtype=np.int32)
+    labels[scored] = _by_falling_size(fcluster(tree, threshold, criterion="distance"))
+    by_label = np.argsort(labels, kind="stable")
+    ends = np.searchsorted(labels[by_label], np.arange(1, labels.max() + 2))
+    members = [by_label[start:end] for start, end in pairwise(ends)]
+    return _int32(labels), _int32([_representative(ids, blend, worth) for ids in members])
 
 
 def _int32(values: object) -> NDArray[np.int32]:
@@ -155,6 +257,8 @@ def _by_falling_size(labels: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def _representative(ids: NDArray[np.intp], blend: FloatArray, worth: NDArray[np.floating]) -> int:
+    if ids.size == 1:
+        return int(ids[0])
     inside = np.array(blend[np.ix_(ids, ids)], dtype=np.float64)
     np.fill_diagonal(inside, np.nan)
     known = ~np.isnan(inside)

@@ -55,6 +55,8 @@ class Inputs:
     sources: list[Stack | Montage] = field(default_factory=list)
     sha256: dict[str, str] = field(default_factory=dict)
     detections: dict[int, Detection] = field(default_factory=dict)  # by index of the source
+    left_out: list[str] = field(default_factory=list)  # names of pictures without a grid
+    remarks: list[str] = field(default_factory=list)  # on what is hunted
 
     @property
     def montages(self) -> list[tuple[Montage, Detection]]:
@@ -68,12 +70,31 @@ class Inputs:
     @property
     def warnings(self) -> list[str]:
         """What the user should know of the files."""
-        return _told_once(self.sources)
+        warnings = _told_once(self.sources)
+        if self.left_out:
+            names = _listed(self.left_out)
+            warnings.append(
+                f"No grid of class averages was found in {names}, so nothing is cut there."
+            )
+        return warnings
 
     @property
     def findings(self) -> list[str]:
         """What was found in the montages."""
-        return _told_once(self.detections.values())
+        return [*self.remarks, *_told_once(self.detections.values())]
+
+    def leave_out(self, pictures: Sequence[Montage]) -> None:
+        """Go on without some of the sources."""
+        kept = [
+            (source, self.detections.get(index))
+            for index, source in enumerate(self.sources)
+            if source not in pictures
+        ]
+        self.left_out += [picture.source for picture in pictures]
+        self.sources = [source for source, _ in kept]
+        self.detections = {
+            index: detection for index, (_, detection) in enumerate(kept) if detection is not None
+        }
 
 
 def expand_set(name: str) -> list[Path]:
@@ -133,12 +154,13 @@ def read_sources(paths: Sequence[Path], settings: Settings, inputs: Inputs) -> I
         yield done
 
 
-def find_squares(inputs: Inputs, settings: Settings) -> Iterator[int]:
+def find_squares(inputs: Inputs, settings: Settings, *, leave_out: bool = False) -> Iterator[int]:
     """Find the squares of every picture in `inputs`, yielding how many sources are looked at.
 
     With ``settings.reading`` "montage" every picture must hold a grid, with "images" none is looked
     for. On "auto" a picture with a grid is a montage, and several square pictures of one size
-    without a grid are one class average each.
+    without a grid are one class average each. With `leave_out`, pictures without a grid are left
+    out where any other has one.
 
     With ``settings.reference`` one view is hunted in all pictures, with or without a grid; a file
     of a single image is a picture too, whatever its format.
@@ -162,17 +184,19 @@ def find_squares(inputs: Inputs, settings: Settings) -> Iterator[int]:
                 )
                 inputs.detections[index] = _labelled(source, detection)
             except NoSquaresError:
-                if settings.reading == "montage":
-                    raise
                 alone.append(source)
         yield index + 1
-    _require_equal_squares(alone)
+    if leave_out and inputs.detections:
+        inputs.leave_out(alone)
+    elif alone:
+        _require_class_averages(alone, settings)
 
 
 def _hunt_reference(inputs: Inputs, settings: Settings, spec: ReferenceSpec) -> Iterator[int]:
     pictures = [_picture_to_hunt_in(source) for source in inputs.sources]
     inputs.sources[:] = pictures
     reference = load_reference(spec, bottom_up=settings.bottom_up, min_box=settings.min_box)
+    inputs.remarks += reference.notes
     backend, _ = choose_backend(settings.device)
     hunts: list[Hunt] = []
     for index, montage in enumerate(pictures):
@@ -327,21 +351,28 @@ def _told_once(items: Iterable[Stack | Montage | Detection]) -> list[str]:
     ]
 
 
-def _require_equal_squares(pictures: Sequence[Montage]) -> None:
+def _require_class_averages(pictures: Sequence[Montage], settings: Settings) -> None:
     """Refuse pictures without a grid unless they can be one class average each."""
-    if not pictures:
-        return
-    if len(pictures) == 1:
-        raise NoSquaresError(
-            f"{pictures[0].source}: no grid of class averages was found; crop the picture to the "
-            "grid, or give --as images if every picture is one class average."
-        )
     shapes = {picture.picture.shape[:2] for picture in pictures}
-    if len(shapes) > 1 or any(height != width for height, width in shapes):
-        raise NoSquaresError(
-            f"{pictures[0].source}: no grid of class averages was found, and the pictures are not "
-            "squares of one size either; leave out what is no class average."
-        )
+    no_grid = f"{_listed([picture.source for picture in pictures])}: no grid of class averages was "
+    if settings.reading == "montage":
+        no_grid += f"found; crop {'the picture' if len(pictures) == 1 else 'them'} to the grid, or "
+        no_grid += f"try a lower --min-box (now {settings.min_box})."
+    elif len(pictures) == 1:
+        no_grid += "found; crop the picture to the grid, or give --as images if every picture is "
+        no_grid += "one class average."
+    elif len(shapes) > 1 or any(height != width for height, width in shapes):
+        no_grid += "found, and the pictures are not squares of one size either; leave out what is "
+        no_grid += "no class average."
+    else:
+        return
+    raise NoSquaresError(no_grid)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _first_of_pair(path: Path) -> Path:

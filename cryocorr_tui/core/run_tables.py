@@ -12,6 +12,7 @@ from typing import Any
 
 import cryocorr_tui
 from cryocorr_tui.core import export
+from cryocorr_tui.core.detection_files import write_squares
 from cryocorr_tui.core.matching import find_matches
 from cryocorr_tui.core.run import Run
 
@@ -59,7 +60,7 @@ def write_run_tables(
     tables += _write_classes(run, folder, {**({"set": sets} if sets else {}), **(chosen or {})})
     tables += _write_pairs(run, folder, matrices, min_score)
     tables += _write_groups(run, folder)
-    tables += _write_squares(run, folder)
+    tables += write_squares(run.sources, folder)
     tables.append(folder / "run.json")
     told = _told(run)
     if seconds is not None:
@@ -130,15 +131,6 @@ def _write_groups(run: Run, folder: Path) -> list[Path]:
         return []
     blend = run.store.symmetric("blend", slice(None), slice(None))
     export.write_groups(path, run.groups, run.classes, run.quality.quality, blend)
-    return [path]
-
-
-def _write_squares(run: Run, folder: Path) -> list[Path]:
-    montages = run.sources.montages
-    if not montages:
-        return []
-    path = folder / "squares.csv"
-    export.write_squares(path, [detection for _, detection in montages])
     return [path]
 
 

@@ -1,1 +1,1 @@
-"""The app: every step by keyboard, over SSH, in tmux."""
+"""The app: every step by keyboard, over SSH, in tmux, with pictures."""

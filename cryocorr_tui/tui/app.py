@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -21,6 +21,7 @@ from textual.worker import Worker, get_current_worker
 
 from cryocorr_tui.core.errors import CryocorrError, OutputError
 from cryocorr_tui.core.resources import styles
+from cryocorr_tui.tui.graphics.host import PictureHost
 from cryocorr_tui.tui.messages import JobEnded, JobEvent, MapReady, TileReady
 from cryocorr_tui.tui.progress import Progress
 from cryocorr_tui.tui.session import Changed, Session
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["CryocorrApp"]
 
 STEPS = ("files", "detect", "matrix", "pairs", "groups")
+
+WIDTHS = [(0, "-narrow"), (130, "-wide")]  # columns from which on screens have a class
 
 SECONDS_BETWEEN_SAMPLES = 1.0
 SECONDS_BETWEEN_PAINTS = 0.2  # of a map that fills
@@ -50,7 +53,7 @@ def _screen(name: str) -> Callable[[], Screen[Any]]:
     return make
 
 
-class CryocorrApp(App[None]):
+class CryocorrApp(PictureHost[None]):
     """Compare class averages, step by step.
 
     Parameters
@@ -66,6 +69,7 @@ class CryocorrApp(App[None]):
     """
 
     TITLE = "Cryo-Correlator"
+    HORIZONTAL_BREAKPOINTS = WIDTHS
     CSS_PATH = styles() / "app.tcss"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         name: _screen(name) for name in STEPS
@@ -78,6 +82,14 @@ class CryocorrApp(App[None]):
         Binding("r", "run", "Run", id="app.run"),
         Binding("e", "export", "Export", id="app.export"),
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
+        Binding(
+            "v",
+            "switch_graphics",
+            "Graphics",
+            show=False,
+            tooltip="Next way to draw pictures: kitty, sixel, blocks, none",
+            id="app.graphics",
+        ),
         Binding("escape", "cancel", "Cancel", show=False, id="app.cancel"),
         Binding("q", "quit", "Quit", id="app.quit"),
     ]
@@ -108,7 +120,7 @@ class CryocorrApp(App[None]):
         """Show the first step, and begin to watch the machine."""
         self.switch_mode("files")
         self._end_with_the_terminal()
-        self._watch_load()
+        self._sample_load()
         self.set_interval(SECONDS_BETWEEN_PAINTS, self._publish_tiles)
         if self._run_folder is not None:
             self.open_run(self._run_folder)
@@ -125,7 +137,7 @@ class CryocorrApp(App[None]):
                 return  # not the main thread, as in tests
 
     @work(thread=True, group="load", exit_on_error=False)
-    def _watch_load(self) -> None:
+    def _sample_load(self) -> None:
         from cryocorr_tui.core.load import LoadSampler
 
         sampler = LoadSampler()

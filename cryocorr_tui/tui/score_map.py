@@ -15,12 +15,12 @@ from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.core.scoring import pair_score, pair_weight
 
-__all__ = ["LEVELS", "MAP_FIELDS", "UNKNOWN", "ScoreMap"]
+__all__ = ["HUNDREDTHS", "MAP_FIELDS", "UNKNOWN", "ScoreMap"]
 
 UNKNOWN = 0  # not scored (yet), and a class with itself
-LEVELS = 64  # values have the levels 1…64
+HUNDREDTHS = 100  # value 0…1 has the level 1…101: the value as it prints with two decimals
 
-# What can be mapped, and the range of values that its levels span.
+# What can be mapped, and the range of values that colours span.
 MAP_FIELDS = {
     "score": (0.0, 1.0),
     "blend": (0.0, 1.0),
@@ -41,7 +41,8 @@ class ScoreMap:
     field : str
         One of `MAP_FIELDS`.
     levels : (rows, cols) uint8
-        `UNKNOWN`, or 1 to `LEVELS`; symmetric where all are compared with all.
+        `UNKNOWN`, or 1 + the value in hundredths, clipped at 0 and 1; symmetric where all are
+        compared with all.
     version : int
         Grows with each change.
     """
@@ -89,12 +90,9 @@ class ScoreMap:
         (h, w) uint8
         """
         values = self._values(rows, cols, block)
-        low, high = MAP_FIELDS[self.field]
-        part = np.clip((values - low) / (high - low), 0, 1)
-        known = ~np.isnan(part)
-        return np.where(known, np.rint(np.where(known, part, 0) * (LEVELS - 1)) + 1, 0).astype(
-            np.uint8
-        )
+        known = ~np.isnan(values)
+        hundredths = np.rint(np.clip(np.where(known, values, 0), 0, 1) * HUNDREDTHS)
+        return np.where(known, hundredths + 1, UNKNOWN).astype(np.uint8)
 
     def put(self, rows: slice, cols: slice, levels: NDArray[np.uint8]) -> None:
         """Enter a block of levels, and its mirror image where the map is symmetric."""

@@ -148,6 +148,11 @@ def test_a_montage_tells_what_was_found_as_a_finding_and_writes_its_squares(
     assert [row["index"] for row in squares] == [str(k) for k in range(8)]
     assert {row["cut"] for row in squares} == {"false"}
     assert [round(float(row["x"])) for row in squares[:4]] == [0, 34, 68, 102]
+    finished = events[-1]
+    assert isinstance(finished, AnalysisFinished)
+    (overlay,) = (path for path in finished.tables if path.suffix == ".png")
+    list(detect([montage], tmp_path / "cut", Settings()))
+    assert overlay.read_bytes() == (tmp_path / "cut" / overlay.name).read_bytes()
 
 
 def test_pictures_that_are_one_class_each_are_not_searched_for_squares(tmp_path: Path) -> None:

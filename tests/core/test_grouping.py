@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cryocorr_tui.core import grouping
-from cryocorr_tui.core.grouping import group_classes
+from cryocorr_tui.core.grouping import cuts, group_classes, groups_at, redundancy
 from cryocorr_tui.core.significance import Null
 
 
@@ -183,3 +183,50 @@ def test_a_matrix_that_is_not_square_is_a_mistake_of_the_program() -> None:
         group_classes(np.zeros((2, 3), dtype=np.float32))
     with pytest.raises(ValueError, match=r"quality of shape \(2,\), received \(3,\)"):
         group_classes(np.zeros((2, 2), dtype=np.float32), quality=np.ones(3, dtype=np.float32))
+
+
+def chain() -> NDArray[np.float32]:
+    """Blends of 0 and 1, 0.9; of 2 and 3, 0.8; of the two couples, 0.5; 4 was not scored."""
+    values = np.full((5, 5), np.nan, dtype=np.float32)
+    values[:4, :4] = 0.5
+    values[0, 1] = values[1, 0] = 0.9
+    values[2, 3] = values[3, 2] = 0.8
+    np.fill_diagonal(values, np.nan)
+    return values
+
+
+def test_every_cut_gives_groups_of_its_own_from_all_alone_to_all_together() -> None:
+    blend = chain()
+    found = group_classes(blend)
+    labels = [groups_at(found, cut, blend=blend).labels.tolist() for cut in cuts(found)]
+    assert labels == [[1, 2, 3, 4, 0], [1, 1, 2, 3, 0], [1, 1, 2, 2, 0], [1, 1, 1, 1, 0]]
+
+
+def test_classes_that_are_the_same_picture_can_be_parted_as_well() -> None:
+    blend = chain()
+    blend[0, 1] = blend[1, 0] = 1.0
+    found = group_classes(blend)
+    assert groups_at(found, cuts(found)[0], blend=blend).labels.tolist() == [1, 2, 3, 4, 0]
+
+
+def test_a_cut_at_the_automatic_height_gives_the_automatic_groups() -> None:
+    blend = blends([k // 3 for k in range(30)], noise=0.035)
+    quality = np.linspace(0, 1, 30, dtype=np.float32)
+    found = group_classes(blend, quality=quality)
+    again = groups_at(found, found.threshold, blend=blend, quality=quality)
+    np.testing.assert_array_equal(again.labels, found.labels)
+    np.testing.assert_array_equal(again.representatives, found.representatives)
+    assert "by hand" in again.criterion
+
+
+def test_without_any_merge_there_is_nothing_to_cut() -> None:
+    assert cuts(group_classes(np.full((2, 2), np.nan, dtype=np.float32))).size == 0
+
+
+def test_one_of_each_group_is_kept_and_the_rest_is_redundant() -> None:
+    blend = chain()
+    found = groups_at(group_classes(blend), 0.15, blend=blend)  # {0, 1} and 2, 3 alone
+    some = redundancy(found, np.array([100.0, 30.0, 7.0, 5.0, 1.0]))
+    assert (some.classes, some.of, some.part) == (1, 4, 0.25)
+    assert some.particles == 30.0
+    assert np.isnan(redundancy(found, np.full(5, np.nan)).particles)

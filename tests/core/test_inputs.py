@@ -47,6 +47,12 @@ def stamped(folder: Path) -> np.ndarray:
     return picture
 
 
+def test_a_reference_that_is_not_square_is_told(tmp_path: Path) -> None:
+    write_picture(tmp_path / "page.png", stamped(tmp_path))
+    inputs = taken(tmp_path / "page.png", reference=f"{tmp_path / 'page.png'}:66,40,40,32")
+    assert inputs.findings[0].endswith("is 40×32 pixels; its centred square of 32×32 is hunted.")
+
+
 def test_one_image_of_a_stack_format_is_a_picture_to_hunt_in(tmp_path: Path) -> None:
     path = write_stack(tmp_path / "picture.mrc", stamped(tmp_path)[None], pixel_size=2.5)
     inputs = taken(path, reference=f"{tmp_path / 'view.mrcs'}#1")
@@ -156,8 +162,18 @@ def test_pictures_of_several_sizes_or_oblong_ones_are_refused(
 
 def test_as_montage_every_picture_must_hold_a_grid(tmp_path: Path) -> None:
     montage = write_montage(tmp_path / "m.png", particles(8))
-    with pytest.raises(NoSquaresError, match=r"0\.png"):
+    with pytest.raises(NoSquaresError, match=r"0\.png: no grid .* --min-box \(now 24\)"):
         taken(montage, *pictures(tmp_path, (32, 32)), reading="montage")
+
+
+def test_a_picture_without_a_grid_may_be_left_out(tmp_path: Path) -> None:
+    lone, montage = *pictures(tmp_path, (32, 32)), write_montage(tmp_path / "m.png", particles(8))
+    inputs, settings = Inputs(), Settings(reading="montage")
+    list(read_sources([lone, montage], settings, inputs))
+    list(find_squares(inputs, settings, leave_out=True))
+    assert [source.source for source, _ in inputs.montages] == [str(montage)]
+    assert inputs.left_out == [str(lone)]
+    assert {item.source for item in to_class_averages(inputs)} == {str(montage)}
 
 
 def test_as_images_no_grid_is_looked_for(tmp_path: Path) -> None:

@@ -67,10 +67,13 @@ class Reference:
         Where it is from, as the user named it.
     image : (box, box) float32
         Its centre is the pixel ``box // 2``.
+    notes : tuple of str
+        What the user should know of it.
     """
 
     name: str
     image: FloatArray
+    notes: tuple[str, ...] = ()
 
     @property
     def box(self) -> int:
@@ -114,7 +117,7 @@ def parse_reference(text: str) -> ReferenceSpec:
 def load_reference(spec: ReferenceSpec, *, bottom_up: bool = False, min_box: int = 24) -> Reference:
     """Read one particle view.
 
-    A box or an image that is not square gives its largest centred square.
+    A box or an image that is not square gives its largest centred square, and a note of that.
 
     Parameters
     ----------
@@ -229,7 +232,14 @@ def _usable(name: str, image: NDArray[Any]) -> Reference:
             f"{SMALLEST_BOX}×{SMALLEST_BOX}."
         )
     top, left = (height - box) // 2, (width - box) // 2
-    reference = Reference(name, frozen_array(image[top : top + box, left : left + box]))
+    notes = []
+    if height != width:
+        notes.append(
+            f"The reference {name} is {width}×{height} pixels; its centred square of {box}×{box} "
+            "is hunted."
+        )
+    square = frozen_array(image[top : top + box, left : left + box])
+    reference = Reference(name, square, tuple(notes))
     inside = reference.image[reference.mask > 0]
     if not np.isfinite(inside).all():
         raise InputError(f"The reference {name} has pixels that are no numbers; choose another.")

@@ -1,0 +1,59 @@
+"""What the colours of the heatmap mean, and how it is arranged."""
+
+from __future__ import annotations
+
+from rich.color import Color
+from rich.style import Style
+from rich.text import Text
+from textual.widgets import Static
+
+from cryocorr_tui.tui.colormaps import COLORMAPS, ramp
+
+__all__ = ["MapLegend"]
+
+RAMP_WIDTH = 12
+
+FIELD_NAMES = {
+    "score": "score",
+    "blend": "blend (not weighted by quality)",
+    "ncc": "NCC",
+    "ssim": "SSIM",
+    "nmi": "NMI",
+    "frc": "FRC 0.5 crossing, 1/px",
+}
+
+
+class MapLegend(Static):
+    """One line above the heatmap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._colormap, self._span = COLORMAPS[0], (0.0, 1.0)
+        self._field, self._told = "score", ""
+
+    def colours(self, colormap: str, span: tuple[float, float]) -> None:
+        """Show another ramp, from one value to another."""
+        self._colormap, self._span = colormap, span
+        self.refresh()
+
+    def describe(
+        self, *, field: str, order: str, threshold: float, pooled: int, place: str
+    ) -> None:
+        """Say how the map is arranged."""
+        told = [f"order {order}"]
+        if threshold > 0:
+            told.append(f"threshold {threshold:g}")
+        if pooled > 1:
+            told.append(f"a cell is the best of {pooled}×{pooled}")
+        self._field, self._told = field, " · ".join([*told, place])
+        self.refresh()
+
+    def render(self) -> Text:
+        """Return the line."""
+        colours = 2**24 if self.app.console.color_system == "truecolor" else 256
+        low, high = self._span
+        line = Text(f"{FIELD_NAMES[self._field]} {low:.2f} ", no_wrap=True, overflow="ellipsis")
+        for colour in ramp(self._colormap, RAMP_WIDTH, colours=colours):
+            line.append(" ", Style(bgcolor=Color.from_rgb(*colour)))
+        line.append(f" {high:.2f}  {self._told}")
+        return line
