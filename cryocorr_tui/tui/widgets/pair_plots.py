@@ -27,9 +27,16 @@ class _Plot(PlotextPlot):
         self.plt.grid(False, False)
         return self.plt
 
-    def _colour(self, name: str) -> tuple[int, int, int]:
-        """Return a colour of the theme as plotext wants it."""
-        return Color.parse(self.app.theme_variables[name]).rgb
+    def _end(self, lowest: float) -> None:
+        """Let the correlation run from its lowest value, or from 0, to 1."""
+        self.plt.ylim(min(0.0, lowest), 1)
+        self.plt.yticks([0, 0.5, 1], ["0", "0.5", "1"])
+        self.refresh()
+
+    def _colour(self, name: str, *, weak: bool = False) -> tuple[int, int, int]:
+        """Return a colour of the theme as plotext wants it; a weak one is near the background."""
+        colour, behind = (Color.parse(self.app.theme_variables[key]) for key in (name, "surface"))
+        return colour.blend(behind, 0.5 if weak else 0).rgb
 
 
 class FrcPlot(_Plot):
@@ -50,7 +57,8 @@ class FrcPlot(_Plot):
         where = "" if math.isnan(period) else f", 0.5 at {period * size:.1f} {unit}"
         plot = self._begin(f"FRC{where}")
         ends = [scores.frequency[0], scores.frequency[-1]]
-        plot.plot(ends, [FRC_THRESHOLD] * 2, marker="braille", color=self._colour("foreground"))
+        line = self._colour("foreground", weak=True)
+        plot.plot(ends, [FRC_THRESHOLD] * 2, marker="braille", color=line)
         if not math.isnan(period):
             plot.plot(
                 [1 / period] * 2,
@@ -59,13 +67,11 @@ class FrcPlot(_Plot):
                 color=self._colour("warning"),
             )
             plot.plot(scores.frequency, scores.frc, marker="braille", color=self._colour("primary"))
-        lowest = 0.0 if math.isnan(period) else min(0.0, float(scores.frc.min()))
-        plot.ylim(lowest, 1)
         plot.xlim(*ends)
         ticks = np.linspace(ends[1] / TICKS, ends[1], TICKS)
         plot.xticks(ticks, [f"{size / tick:.3g}" for tick in ticks])
         plot.xlabel(f"period ({unit})")
-        self.refresh()
+        self._end(float(np.nan_to_num(scores.frc).min()))
 
 
 class ProfilePlot(_Plot):
@@ -84,14 +90,17 @@ class ProfilePlot(_Plot):
             There, −1…1.
         """
         plot = self._begin(f"NCC round the circle, now {pose.rotation:.1f}°")
-        for mirrored, colour in ((not pose.mirrored, "secondary"), (pose.mirrored, "primary")):
+        lowest = 0.0
+        for mirrored in (not pose.mirrored, pose.mirrored):
             values = profile.of(mirrored)
             if not np.isnan(values).any():
-                label = "mirrored" if mirrored else "not mirrored"
-                plot.plot(ANGLES, values, marker="braille", label=label, color=self._colour(colour))
+                name, weak = ("mirrored" if mirrored else "not mirrored"), mirrored != pose.mirrored
+                colour = self._colour("foreground" if weak else "primary", weak=weak)
+                plot.plot(ANGLES, values, marker="braille", label=name, color=colour)
+                lowest = min(lowest, float(values.min()))
         if not math.isnan(ncc):
             plot.scatter([pose.rotation], [ncc], marker="●", color=self._colour("warning"))
         plot.xlim(0, 360)
         plot.xticks([0, 90, 180, 270, 360])
         plot.xlabel("rotation (°)")
-        self.refresh()
+        self._end(lowest)
