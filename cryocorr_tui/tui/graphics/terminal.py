@@ -109,7 +109,7 @@ _CELL = r"\x1b\[6;(\d+);(\d+)t"
 _DEVICE = r"\x1b\[\?([\d;]*)c"
 _ANSWER = re.compile("|".join((_NAME, r"\x1b_G[^\x1b]*\x1b\\", _CELL, _DEVICE)))
 _BEGUN = re.compile(
-    r"\x1b(?:P(?:>(?:\|[^\x1b\x07]*\x1b?)?)?|_(?:G[^\x1b]*\x1b?)?|\[(?:\?[\d;]*|6(?:;[\d;]*)?)?)\Z"
+    r"\x1b(?:P(?:>(?:\|[^\x1b\x07]*\x1b?)?)?|_(?:G[^\x1b]*\x1b?)?|\[(?:\?[\d;]*|6(?:;[\d;]*)?)?)?\Z"
 )
 
 

@@ -130,6 +130,11 @@ class Picture(Widget):
             self._take(None)
         else:
             terminal = self._host.terminal if self._host else PLAIN
+            if (
+                terminal.protocol is Protocol.SIXEL
+                and self.content_region.bottom >= self.app.size.height
+            ):
+                rows = max(rows - 1, 1)  # xterm scrolls where sixels reach the last row
             work = partial(self._encode, image, self._view, terminal, rows, columns, self._request)
             self.run_worker(work, thread=True, exclusive=True, group="drawing")
 
