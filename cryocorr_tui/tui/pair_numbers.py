@@ -8,7 +8,7 @@ from pathlib import Path
 from cryocorr_tui.core.model import PairAlignment
 from cryocorr_tui.core.run import Run
 
-__all__ = ["UNKNOWN", "chance", "class_rows", "number", "pair_rows"]
+__all__ = ["chance", "class_rows", "number", "pair_rows"]
 
 Row = tuple[str, str]
 
@@ -76,5 +76,5 @@ def _period(pair: PairAlignment) -> str:
 
 
 def chance(value: float) -> str:
-    """Return a probability in two digits; a dash where it is not known."""
+    """Return a p- or q-value; a dash where it is not known."""
     return UNKNOWN if math.isnan(value) else f"{value:.2g}"

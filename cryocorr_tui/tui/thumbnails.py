@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import get_current_worker
@@ -24,6 +25,8 @@ __all__ = ["Laid", "Thumbnails", "laid_picture"]
 
 Laid = tuple[int, int]
 """Class ids i and j: class j laid on class i; twice the same is that class as it is."""
+
+_Wanted = tuple[Laid, Size]
 
 MOST_HELD = 2000
 MOST_WANTED = 256  # of those that came into sight while others were made; older ones are forgotten
@@ -42,7 +45,7 @@ def laid_picture(run: Run, laid: Laid) -> NDArray[np.uint8]:
 
 
 class Thumbnails:
-    """Pictures of one size, by what they show.
+    """Pictures by what they show and how large.
 
     Parameters
     ----------
@@ -55,15 +58,14 @@ class Thumbnails:
     def __init__(self, widget: Widget, ready: Callable[[Laid], None]) -> None:
         self._widget, self._ready = widget, ready
         self.run: Run | None = None
-        self._size = (1, 1)
-        self._drawings: OrderedDict[Laid, Drawing] = OrderedDict()
-        self._wanted: deque[Laid] = deque(maxlen=MOST_WANTED)
+        self._drawings: OrderedDict[_Wanted, Drawing] = OrderedDict()
+        self._wanted: deque[_Wanted] = deque(maxlen=MOST_WANTED)
         self._working = False
         self._version = 0
 
-    def begin(self, run: Run | None, rows: int, columns: int) -> None:
-        """Forget all, and show classes of `run` in cells of this number from now on."""
-        self.run, self._size = run, (rows, columns)
+    def begin(self, run: Run) -> None:
+        """Forget all, and show classes of `run` from now on."""
+        self.run = run
         self.clear()
 
     def clear(self) -> None:
@@ -74,35 +76,38 @@ class Thumbnails:
         self._wanted.clear()
         self._version += 1
 
-    def strips(self, laid: Laid, *, covered: bool = False) -> list[Strip] | None:
+    def strips(self, laid: Laid, size: Size, *, characters: bool = False) -> list[Strip] | None:
         """Return the cells of a picture; None while it is made.
 
         Parameters
         ----------
         laid : Laid
             What it shows.
-        covered : bool
-            A dialog is above: kitty's pictures must not take part in its dimming.
+        size : Size
+            Columns and rows to fill.
+        characters : bool
+            No real pixels: kitty's would be others in other colours, as under a dialog.
         """
-        drawing = self._drawings.get(laid)
+        drawing = self._drawings.get((laid, size))
         if drawing is None:
-            self._want(laid)
+            self._want((laid, size))
             return None
-        self._drawings.move_to_end(laid)
-        cells = drawing.cells
-        return _filled(drawing, drawing.characters if covered or not cells else cells, *self._size)
+        self._drawings.move_to_end((laid, size))
+        # Sixels would have to be sent with each frame, so there they are characters too.
+        cells = (not characters and drawing.cells) or drawing.characters
+        return _filled(drawing, cells, size)
 
-    def _want(self, laid: Laid) -> None:
+    def _want(self, wanted: _Wanted) -> None:
         if self.run is None:
             return
-        if laid in self._wanted:
-            self._wanted.remove(laid)
-        self._wanted.append(laid)
+        if wanted in self._wanted:
+            self._wanted.remove(wanted)
+        self._wanted.append(wanted)
         if not self._working:
             self._working = True
-            run, size, version, terminal = self.run, self._size, self._version, self._terminal
+            run, version, terminal = self.run, self._version, self._terminal
             self._widget.run_worker(
-                lambda: self._make(run, size, version, terminal),
+                lambda: self._make(run, version, terminal),
                 group="thumbnails",
                 thread=True,
                 exit_on_error=False,
@@ -113,31 +118,31 @@ class Thumbnails:
         app = self._widget.app
         return app.terminal if isinstance(app, PictureHost) else PLAIN
 
-    def _make(self, run: Run, size: tuple[int, int], version: int, terminal: Terminal) -> None:
+    def _make(self, run: Run, version: int, terminal: Terminal) -> None:
         """Make what is wanted, the latest first, until nothing is."""
         worker = get_current_worker()
         while version == self._version and not worker.is_cancelled:
             try:
-                laid = self._wanted.pop()
+                laid, size = wanted = self._wanted.pop()
             except IndexError:
                 break
             try:
                 picture = laid_picture(run, laid)
             except CryocorrError:  # of a damaged store; whoever reads its numbers tells of it
                 picture = np.zeros((2, 2), dtype=np.uint8)
-            drawing = draw(picture, None, terminal=terminal, rows=size[0], columns=size[1])
-            self._widget.call_later(self._take, laid, drawing, version)
+            drawing = draw(picture, None, terminal=terminal, rows=size.height, columns=size.width)
+            self._widget.call_later(self._take, wanted, drawing, version)
         self._widget.call_later(self._rest)
 
-    def _take(self, laid: Laid, drawing: Drawing, version: int) -> None:
+    def _take(self, wanted: _Wanted, drawing: Drawing, version: int) -> None:
         if version != self._version:
             return
-        if drawing.image_id:  # kitty's; sixels would have to be sent with each frame
+        if drawing.image_id:
             self._send(drawing.code)
-        self._drawings[laid] = drawing
+        self._drawings[wanted] = drawing
         if len(self._drawings) > MOST_HELD:
             self._send(self._drawings.popitem(last=False)[1].deletion)
-        self._ready(laid)
+        self._ready(wanted[0])
 
     def _rest(self) -> None:
         self._working = False
@@ -149,10 +154,10 @@ class Thumbnails:
             self._widget.app.send(code)
 
 
-def _filled(drawing: Drawing, strips: list[Strip], rows: int, columns: int) -> list[Strip]:
+def _filled(drawing: Drawing, strips: list[Strip], size: Size) -> list[Strip]:
     """Return the strips of a picture in the middle of its cells."""
     seen = drawing.viewport
-    left, right = Strip.blank(seen.left), Strip.blank(columns - seen.left - seen.columns)
-    blank = Strip.blank(columns)
+    left, right = Strip.blank(seen.left), Strip.blank(size.width - seen.left - seen.columns)
+    blank = Strip.blank(size.width)
     inside = [Strip.join([left, strip, right]) for strip in strips]
-    return [blank] * seen.top + inside + [blank] * (rows - seen.top - seen.rows)
+    return [blank] * seen.top + inside + [blank] * (size.height - seen.top - seen.rows)

@@ -14,9 +14,9 @@ from textual.worker import get_current_worker
 
 from cryocorr_tui.tui.screens.step import StepScreen
 from cryocorr_tui.tui.session import Changed
+from cryocorr_tui.tui.widgets.filter_field import FilterField
 from cryocorr_tui.tui.widgets.gallery import Gallery
-from cryocorr_tui.tui.widgets.pair_gallery import NONE, PairGallery, pair_in_words
-from cryocorr_tui.tui.widgets.prompt import Prompt
+from cryocorr_tui.tui.widgets.pair_gallery import NONE, PairGallery
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,14 +53,14 @@ class PairsScreen(StepScreen):
             tooltip="Pairs of one file, of two files, or all",
         ),
         Binding(
-            "v",
+            "i",
             "cycle('grouping')",
             "Groups",
             id="pairs.groups",
             tooltip="Pairs inside groups, across groups, or all",
         ),
         Binding(
-            "V",
+            "I",
             "this_group",
             "This group",
             show=False,
@@ -92,7 +92,7 @@ class PairsScreen(StepScreen):
     def compose_step(self) -> ComposeResult:
         """Lay out the state of sort and filters over the pairs."""
         yield Static(id="filters")
-        yield Prompt()
+        yield FilterField()
         yield PairGallery(id="pairs")
 
     def on_mount(self) -> None:
@@ -199,7 +199,7 @@ class PairsScreen(StepScreen):
             ("w", f"quality ≥ {wanted.quality:g}", wanted.quality > 0),
             ("o", f"{wanted.sources} sources", wanted.sources != "all"),
             (
-                "v",
+                "i",
                 group if wanted.grouping == "all" else f"{wanted.grouping} groups",
                 wanted.grouping != "all" or wanted.group is not None,
             ),
@@ -254,11 +254,15 @@ class PairsScreen(StepScreen):
         def typed(text: str) -> None:
             self._want(**{field: _part(text)})
 
-        self.query_one(Prompt).ask(f"Least {field}, 0 to 1: ", f"{value:g}" if value else "", typed)
+        self.query_one(FilterField).ask(
+            f"Least {field}, 0 to 1: ", f"{value:g}" if value else "", typed
+        )
 
     def action_find(self) -> None:
         """Ask for text that pairs must fit."""
-        self.query_one(Prompt).ask("Find: ", self.wanted.text, lambda text: self._want(text=text))
+        self.query_one(FilterField).ask(
+            "Find: ", self.wanted.text, lambda text: self._want(text=text)
+        )
 
     def action_clear(self) -> None:
         """Clear all filters; the sort stays."""
@@ -281,10 +285,14 @@ class PairsScreen(StepScreen):
 
     def action_copy(self) -> None:
         """Copy the numbers of the pair as a line of text."""
-        place = self.query_one(PairGallery).place
-        if place is not None and self.ranking is not None:
-            self.app.copy_to_clipboard(pair_in_words(self.ranking, place))
-            self.notify("The pair's numbers are copied.")
+        from cryocorr_tui.tui.pair_numbers import pair_rows
+
+        pair, run = self.query_one(PairGallery).pair, self.session.run
+        if pair is not None and run is not None:
+            rows = pair_rows(run, run.pair(*pair))
+            text = "; ".join(f"{name} {value}" for name, value in rows)
+            self.app.copy_to_clipboard(f"{pair[0]}, {pair[1]}: {text}")
+            self.notify("Copied.")
 
 
 def _next(kinds: tuple[str, ...], kind: str) -> str:

@@ -124,9 +124,19 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
         self._drawn.clear()
         self.refresh()
 
-    def strips(self, laid: Laid, size: Size) -> list[Strip]:
-        """Return the cells of a picture, or of its place while it is made."""
-        made = self.thumbnails.strips(laid, covered=self._covered)
+    def strips(self, laid: Laid, size: Size, *, characters: bool = False) -> list[Strip]:
+        """Return the cells of a picture, or of its place while it is made.
+
+        Parameters
+        ----------
+        laid : Laid
+            What it shows.
+        size : Size
+            Columns and rows.
+        characters : bool
+            No real pixels, whatever the terminal can: their colours may be changed.
+        """
+        made = self.thumbnails.strips(laid, size, characters=characters or self._covered)
         if made is not None:
             return made
         style = self.get_component_rich_style("gallery--weak")
@@ -138,8 +148,8 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
 
     def style(self, name: str) -> Style:
         """Return the colours of one of the component classes, without their background."""
-        found = self.get_component_rich_style(f"gallery--{name}", partial=True)
-        return Style(color=found.color, bold=found.bold, reverse=found.reverse, dim=found.dim)
+        found = self.get_component_rich_style(f"gallery--{name}")
+        return Style(color=found.color, bold=found.bold)
 
     # --- drawing
 
@@ -165,12 +175,8 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
         room = self.scrollable_content_region.size
         if not room.width or not room.height:
             return
-        before = self.picture_size(self._entry)
         self._entry = self.measure(room)
         self._columns = max(1, room.width // self._entry.width)
-        now = self.picture_size(self._entry)
-        if now != before:
-            self.thumbnails.begin(self.thumbnails.run, now.height, now.width)
         rows = -(-self.count // self._columns)
         self.virtual_size = Size(room.width, rows * self._entry.height)
         self.redraw()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from rich.style import Style
 from textual.geometry import Size
 from textual.strip import Strip
 
+from cryocorr_tui.tui.pair_numbers import chance, number
 from cryocorr_tui.tui.thumbnails import Laid
 from cryocorr_tui.tui.widgets.gallery import Gallery, line_of
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryocorr_tui.core.ranking import Ranking
     from cryocorr_tui.core.run import Run
 
-__all__ = ["PairGallery", "number", "pair_in_words"]
+__all__ = ["PairGallery"]
 
 WORDS = 27  # cells of the numbers beside the pictures
 LOW, HIGH = 6, 8  # rows of a picture
@@ -39,8 +39,7 @@ class PairGallery(Gallery):
     def begin(self, run: Run) -> None:
         """Forget everything; from now on the pairs are of `run`."""
         self.ranking, self.shown = None, NONE
-        picture = self.picture_size(self._entry)
-        self.thumbnails.begin(run, picture.height, picture.width)
+        self.thumbnails.begin(run)
         self.show_entries(0)
 
     def show(self, ranking: Ranking, shown: NDArray[np.intp]) -> None:
@@ -59,11 +58,6 @@ class PairGallery(Gallery):
             cursor = int(at[0]) if at.size else cursor
         self.ranking, self.shown = ranking, shown
         self.show_entries(shown.size, cursor)
-
-    @property
-    def place(self) -> int | None:
-        """Where in the ranking the pair under the cursor is; None where there is none."""
-        return int(self.shown[self.cursor]) if self.shown.size else None
 
     @property
     def pair(self) -> tuple[int, int] | None:
@@ -116,15 +110,20 @@ class PairGallery(Gallery):
         assert ranking is not None
         assert run is not None
         i, j = self._ids(index)
-        qualities = (run.quality.quality[c] for c in (i, j))
+        qualities = " · ".join(number(float(run.quality.quality[c]), 2) for c in (i, j))
         mirrored = "  mirrored" if ranking.mirrored[k] else ""
         shift = f"{ranking.shift_y[k]:+.1f} {ranking.shift_x[k]:+.1f} px"
+        score, blend = (number(float(each[k]), 2) for each in (ranking.score, ranking.blend))
         lines = [
-            [(f"{i}–{j}", strong), ("  score ", weak), (number(ranking.score[k]), strong)],
-            [("quality ", weak), (" · ".join(map(number, qualities)), plain)],
+            [
+                (f"{i}–{j}", strong),
+                ("  score ", weak),
+                (score, strong),
+            ],
+            [("quality ", weak), (qualities, plain)],
             [(f"{ranking.rotation[k]:.1f}°", plain), (mirrored, plain)],
             [("shift ", weak), (shift, plain)],
-            [("blend ", weak), (number(ranking.blend[k]), plain)],
+            [("blend ", weak), (blend, plain)],
             [("p ", weak), (chance(float(ranking.p_value[k])), plain)],
         ]
         extra = [
@@ -135,37 +134,3 @@ class PairGallery(Gallery):
             for c in (i, j)
         ]
         return [*lines, *extra]
-
-
-def number(value: float) -> str:
-    """Return a value of 0 to 1 with two digits; a dash where it is not known."""
-    return "–" if math.isnan(value) else f"{value:.2f}"
-
-
-def chance(p: float) -> str:
-    """Return a p-value in few characters."""
-    if math.isnan(p):
-        return "–"
-    return f"{p:.2g}" if p >= 0.001 else f"{p:.0e}".replace("e-0", "e-")
-
-
-def pair_in_words(ranking: Ranking, k: int) -> str:
-    """Return all numbers of the pair at place `k` in one line."""
-    values: dict[str, NDArray[Any]] = {
-        "score": ranking.score,
-        "blend": ranking.blend,
-        "weight": ranking.weight,
-        "ncc": ranking.ncc,
-        "ssim": ranking.ssim,
-        "nmi": ranking.nmi,
-        "frc_resolution_px": ranking.period,
-        "rotation_deg": ranking.rotation,
-        "shift_y_px": ranking.shift_y,
-        "shift_x_px": ranking.shift_x,
-        "p_value": ranking.p_value,
-        "q_value": ranking.q_value,
-    }
-    numbers = " ".join(f"{name}={each[k]:.4g}" for name, each in values.items())
-    return (
-        f"{ranking.i[k]}-{ranking.j[k]} {numbers} mirrored={str(bool(ranking.mirrored[k])).lower()}"
-    )

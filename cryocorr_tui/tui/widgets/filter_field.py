@@ -11,14 +11,14 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 from textual.widgets import Input, Label
 
-__all__ = ["Prompt"]
+__all__ = ["FilterField"]
 
 
-class Prompt(Horizontal):
+class FilterField(Horizontal):
     """Asks for a line of text; enter takes it, escape leaves all as it was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Leave", id="prompt.leave"),
+        Binding("escape", "leave", "Leave", id="filter.leave"),
     ]
 
     def __init__(self) -> None:
