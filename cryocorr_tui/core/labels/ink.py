@@ -132,7 +132,10 @@ def _ground_under(grey: Bytes, ink: Mask) -> FloatArray:
     left = (~ink).astype(np.float32)
     weight = cv2.blur(left, (AROUND, AROUND))[ink]
     ground = cv2.blur(grey * left, (AROUND, AROUND))[ink] / np.maximum(weight, 1e-6)
-    return np.where(weight > 1e-3, ground, np.median(grey)).astype(np.float32)
+    nothing = weight <= 1e-3
+    if nothing.any():
+        ground[nothing] = np.median(grey)
+    return np.asarray(ground, np.float32)
 
 
 def stroke_ink(grey: Bytes, *, widest: int) -> FloatArray:
