@@ -31,6 +31,8 @@ RIM = 0.15  # ink of the soft rim of a letter
 NEW = 0.1  # of the lines of a place, below which it has been found already
 BESIDE = 0.8  # of the height of a digit: where the next one would stand
 AS_DENSE = 0.5  # in terms of the ink of a line: what beside it may be a digit
+FIRST = 64  # squares, taken at random, of which
+HINT = 0.3  # must have a line at a place for the others to be looked at
 COMMON = 0.5  # of the squares must have a line at a place,
 CONVINCING = 0.6  # of which so many must be readable, or
 REGULAR = 0.65  # of the squares, and at least
@@ -56,14 +58,10 @@ def take_strokes(
     dark : bool
         Look for black print instead of white.
     """
-    lines: list[list[Line]] = [[] for _ in WHITE]
-    for square, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
-        ink = _without_bars(~grey if dark else grey, mask)
-        for found, clear in zip(lines, _clear(ink, WHITE), strict=True):
-            found += find_lines(clear, square, full=FULL_STROKE, faint=FAINT_STROKE)
+    lines = _lines_by_white(greys, masks, dark=dark)
     said: list[tuple[Line, Meaning]] = []
     height = float(np.median([len(grey) for grey in greys]))
-    for found in lines:
+    for found in lines.values():
         earlier = [mask.copy() for mask in masks]
         for place, read in _printed_places(found, earlier, height):
             for line, meaning in read:
@@ -82,6 +80,33 @@ def take_strokes(
                 (ink,) = _clear(_strokes(~grey if dark else grey, mask), WHITE[:1])
                 mask |= _print_in(ink, anywhere)
     return said
+
+
+def _lines_by_white(
+    greys: Sequence[Bytes], masks: Sequence[Mask], *, dark: bool
+) -> dict[float, list[Line]]:
+    """Add bars to masks; return the lines of each of `WHITE` in the order of their squares.
+
+    Where too few lines of some of the squares stand at one place, none are looked for on the
+    others, and none are returned.
+    """
+    lines: dict[float, list[Line]] = {white: [] for white in WHITE}
+    squares = np.random.default_rng(0).permutation(len(greys)).tolist()
+    for done, square in enumerate(squares):
+        if done == FIRST:
+            lines = {white: found for white, found in lines.items() if _may_print(found)}
+        grey, mask = greys[square], masks[square]
+        ink = _without_bars(~grey if dark else grey, mask)
+        for found, clear in zip(lines.values(), _clear(ink, list(lines)), strict=True):
+            found += find_lines(clear, square, full=FULL_STROKE, faint=FAINT_STROKE)
+    for found in lines.values():
+        found.sort(key=lambda line: line.square)
+    return lines
+
+
+def _may_print(lines: Sequence[Line]) -> bool:
+    """Say whether enough of the lines of the first squares stand at one place."""
+    return next(places_of(lines, HINT * FIRST), None) is not None
 
 
 def _without_bars(bright: Bytes, mask: Mask) -> FloatArray:
