@@ -321,6 +321,13 @@ class Heatmap(Widget, can_focus=True):
         layout = self._layout
         return layout.top + (slot - self._first[0]) // layout.slots_a_line
 
+    def cell_of(self, i: int, j: int) -> tuple[int, int]:
+        """Return column and line of the cell that shows a pair in view."""
+        layout = self._layout
+        slot = self._col_slots.of(self._cols.place_of(j)) - self._first[1]
+        line = self._line_of(self._row_slots.of(self._rows.place_of(i)))
+        return layout.left + slot * layout.slot_width, line
+
     def _slot_at(self, x: int, y: int) -> tuple[int, int] | None:
         """Return the slots under a cell."""
         layout = self._layout
@@ -424,7 +431,7 @@ class Heatmap(Widget, can_focus=True):
 
     def _row_levels(self, row: int, view: slice) -> NDArray[np.uint8]:
         if self._zoom < PIXELS:
-            return self._pooled_levels()[row, view]
+            return self.pooled_levels()[row, view]
         start = int(self._row_slots.starts[row])
         col_ids = self._cols.ids[self._col_slots.starts[view]]
         return np.asarray(self._levels(self._rows.ids[start : start + 1], col_ids)[0])
@@ -435,7 +442,7 @@ class Heatmap(Widget, can_focus=True):
         rows, cols = row_ids - store.rows.start, col_ids - store.cols.start
         return np.asarray(self._map.levels[rows[:, np.newaxis], cols])
 
-    def _pooled_levels(self) -> NDArray[np.uint8]:
+    def pooled_levels(self) -> NDArray[np.uint8]:
         """Return the highest level of each slot: a hot spot must not drown among its neighbours."""
         assert self._map is not None
         state = (self._map, self._map.version, self._rows, self._cols, self._zoom)
