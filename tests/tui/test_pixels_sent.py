@@ -67,10 +67,12 @@ def test_each_sixel_picture_is_sent_once_and_again_when_it_was_painted_over(
         terminal.press("\x1b")
         terminal.until(lambda: len(terminal.sixels) == 3)
 
+        before = len(terminal.output)
         terminal.press("t")
         terminal.until(lambda: "A toast" in terminal.output)
         ticks(terminal, 2)
         assert len(terminal.sixels) == 3
+        assert "▌" in terminal.output[before:]  # meanwhile, the picture in characters
         terminal.until(lambda: len(terminal.sixels) == 4)  # the toast is gone
 
         terminal.resize(30, 100)

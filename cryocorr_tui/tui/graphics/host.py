@@ -79,7 +79,8 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         self._look_again()
 
     def _look_again(self) -> None:
-        self.run_worker(self._detect_again, thread=True, exclusive=True, group="terminal")
+        if not self.is_headless:  # else a test would depend on the terminal that it is run in
+            self.run_worker(self._detect_again, thread=True, exclusive=True, group="terminal")
 
     def _detect_again(self) -> None:
         if not get_current_worker().is_cancelled:
@@ -109,13 +110,13 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         for picture in self.pictures:
             region = picture.sixel_region
             due = picture.unsent and not picture.busy  # else a newer one is about to come
-            if due and region is not None and self._in_sight(picture, region):
+            if due and region is not None and self.in_sight(picture, region):
                 picture.unsent = False
                 move = f"\x1b[{region.y + 1};{region.x + 1}H"
                 self.send(f"\x1b7{move}{picture.code}\x1b8")
 
-    def _in_sight(self, picture: Picture, region: Region) -> bool:
-        """Return whether a picture is on the top screen, whole and under nothing."""
+    def in_sight(self, picture: Picture, region: Region) -> bool:
+        """Return whether sixels there would be on the top screen, whole and under nothing."""
         # On the last row the cursor would leave the screen below the picture, and xterm scroll.
         if picture.screen is not self.screen or region.bottom >= self.screen.size.height:
             return False
