@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
 from textual.strip import Strip
 
 from cryocorr_tui.core.choices import Choices
@@ -31,8 +32,9 @@ DIMMED = 0.35  # brightness of what is dropped
 class ClassSheet(Gallery):
     """Shows classes side by side, laid on the first of them or as they are."""
 
-    class LeftBehind(Message):
-        """The cursor is to go further left than the sheet reaches."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "screen.left", "Left", show=False, id="groups.left"),
+    ]
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 as every widget has it
         super().__init__(id=id)
@@ -114,13 +116,6 @@ class ClassSheet(Gallery):
     def _blend_with_first(self, class_id: int) -> str:
         blend = float("nan") if self._blend is None else float(self._blend[self.ids[0], class_id])
         return number(blend, 2)
-
-    def action_move(self, columns: int, rows: int) -> None:
-        """Move the cursor by entries; left of the first column is what stands beside the sheet."""
-        if columns < 0 and self.cursor % self.columns == 0:
-            self.post_message(self.LeftBehind())
-        else:
-            super().action_move(columns, rows)
 
 
 def _dimmed(strip: Strip) -> Strip:
