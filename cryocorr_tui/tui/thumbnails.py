@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.color import Color
+from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Size
 from textual.strip import Strip
@@ -31,6 +34,7 @@ _Wanted = tuple[Laid, Size]
 
 MOST_HELD = 2000
 AT_A_TIME = 8
+DIMMED = 0.35  # brightness
 MOST_WANTED = 256  # of those that came into sight while others were made; older ones are forgotten
 
 
@@ -80,7 +84,13 @@ class Thumbnails:
         self._version += 1
 
     def strips(
-        self, laid: Laid, size: Size, *, around: Style, characters: bool = False
+        self,
+        laid: Laid,
+        size: Size,
+        *,
+        around: Style,
+        dimmed: bool = False,
+        covered: bool = False,
     ) -> list[Strip] | None:
         """Return the cells of a picture; None while it is made.
 
@@ -92,16 +102,20 @@ class Thumbnails:
             Columns and rows to fill.
         around : Style
             Of the cells that the picture leaves.
-        characters : bool
-            No real pixels: kitty's would be others in other colours, as under a dialog.
+        dimmed : bool
+            Darker than it is.
+        covered : bool
+            A dialog is above, which dims all colours: kitty's would name another picture.
         """
         drawing = self._drawings.get((laid, size))
         if drawing is None:
             self._want((laid, size))
             return None
         self._drawings.move_to_end((laid, size))
+        if dimmed:
+            return _filled(drawing, [_dimmed(strip) for strip in drawing.characters], size, around)
         # Sixels would have to be sent with each frame, so there they are characters too.
-        cells = (not characters and drawing.cells) or drawing.characters
+        cells = (not covered and drawing.cells) or drawing.characters
         return _filled(drawing, cells, size, around)
 
     def _want(self, wanted: _Wanted) -> None:
@@ -179,3 +193,20 @@ def _filled(drawing: Drawing, cells: list[Strip], size: Size, around: Style) -> 
     inside = [Strip.join([left, strip]).extend_cell_length(size.width, around) for strip in cells]
     blank = Strip.blank(size.width, around)
     return [blank] * seen.top + inside + [blank] * (size.height - seen.top - seen.rows)
+
+
+def _dimmed(strip: Strip) -> Strip:
+    segments = [Segment(text, _darker(style) if style else None) for text, style, _ in strip]
+    return Strip(segments, strip.cell_length)
+
+
+@lru_cache(maxsize=1 << 12)
+def _darker(style: Style) -> Style:
+    front, back = (_darker_colour(colour) for colour in (style.color, style.bgcolor))
+    return style + Style(color=front, bgcolor=back)
+
+
+def _darker_colour(colour: Color | None) -> Color | None:
+    if colour is None or colour.triplet is None:
+        return colour
+    return Color.from_rgb(*(DIMMED * part for part in colour.triplet))

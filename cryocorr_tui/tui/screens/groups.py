@@ -43,8 +43,22 @@ class GroupsScreen(StepScreen):
         " stands in classes.csv, in the columns kept and assigned."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("plus,equals_sign", "cut(-1)", "More groups", key_display="+", id="groups.more"),
-        Binding("minus", "cut(1)", "Fewer", key_display="-", id="groups.fewer"),
+        Binding(
+            "plus,equals_sign",
+            "cut(-1)",
+            "More",
+            key_display="+",
+            id="groups.more",
+            tooltip="Move the cut by one merge: more groups",
+        ),
+        Binding(
+            "minus",
+            "cut(1)",
+            "Fewer",
+            key_display="-",
+            id="groups.fewer",
+            tooltip="Move the cut by one merge: fewer groups",
+        ),
         Binding(
             "greater_than_sign",
             f"cut(-{MANY_STEPS})",
@@ -95,7 +109,12 @@ class GroupsScreen(StepScreen):
             tooltip="Drop the whole group; again to keep it",
         ),
         Binding(
-            "a", "assign", "Assign", id="groups.assign", tooltip="Put the class into your own group"
+            "a",
+            "assign",
+            "Assign",
+            show=False,
+            id="groups.assign",
+            tooltip="Put the class into your own group",
         ),
         Binding(
             "A",
@@ -105,7 +124,14 @@ class GroupsScreen(StepScreen):
             id="groups.assign_group",
             tooltip="Put the whole group into your own group",
         ),
-        Binding("u", "undo", "Undo", id="groups.undo", tooltip="Take the last decision back"),
+        Binding(
+            "u",
+            "undo",
+            "Undo",
+            show=False,
+            id="groups.undo",
+            tooltip="Take the last decision back",
+        ),
         Binding(
             "o",
             "lay",

@@ -125,7 +125,7 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
         self._drawn.clear()
         self.refresh()
 
-    def strips(self, laid: Laid, size: Size, *, characters: bool = False) -> list[Strip]:
+    def strips(self, laid: Laid, size: Size, *, dimmed: bool = False) -> list[Strip]:
         """Return the cells of a picture, or of its place while it is made.
 
         Parameters
@@ -134,11 +134,13 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
             What it shows.
         size : Size
             Columns and rows.
-        characters : bool
-            No real pixels, whatever the terminal can: their colours may be changed.
+        dimmed : bool
+            Darker, as what is dropped.
         """
-        around, characters = self.rich_style, characters or self._covered
-        made = self.thumbnails.strips(laid, size, around=around, characters=characters)
+        around = self.rich_style
+        made = self.thumbnails.strips(
+            laid, size, around=around, dimmed=dimmed, covered=self._covered
+        )
         if made is not None:
             return made
         blank = Strip.blank(size.width, around)
