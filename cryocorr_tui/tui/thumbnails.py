@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
 from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
@@ -29,6 +33,8 @@ Laid = tuple[int, int]
 _Wanted = tuple[Laid, Size]
 
 MOST_HELD = 2000
+AT_A_TIME = 8
+DIMMED = 0.35  # brightness
 MOST_WANTED = 256  # of those that came into sight while others were made; older ones are forgotten
 
 
@@ -59,8 +65,8 @@ class Thumbnails:
         self._widget, self._ready = widget, ready
         self.run: Run | None = None
         self._drawings: OrderedDict[_Wanted, Drawing] = OrderedDict()
-        self._wanted: deque[_Wanted] = deque(maxlen=MOST_WANTED)
-        self._working = False
+        self._wanted: OrderedDict[_Wanted, None] = OrderedDict()
+        self._in_work: list[_Wanted] = []
         self._version = 0
 
     def begin(self, run: Run) -> None:
@@ -74,9 +80,18 @@ class Thumbnails:
             self._send(drawing.deletion)
         self._drawings.clear()
         self._wanted.clear()
+        self._in_work = []
         self._version += 1
 
-    def strips(self, laid: Laid, size: Size, *, characters: bool = False) -> list[Strip] | None:
+    def strips(
+        self,
+        laid: Laid,
+        size: Size,
+        *,
+        around: Style,
+        dimmed: bool = False,
+        covered: bool = False,
+    ) -> list[Strip] | None:
         """Return the cells of a picture; None while it is made.
 
         Parameters
@@ -85,54 +100,59 @@ class Thumbnails:
             What it shows.
         size : Size
             Columns and rows to fill.
-        characters : bool
-            No real pixels: kitty's would be others in other colours, as under a dialog.
+        around : Style
+            Of the cells that the picture leaves.
+        dimmed : bool
+            Darker than it is.
+        covered : bool
+            A dialog is above, which dims all colours: kitty's would name another picture.
         """
         drawing = self._drawings.get((laid, size))
         if drawing is None:
             self._want((laid, size))
             return None
         self._drawings.move_to_end((laid, size))
+        if dimmed:
+            return _filled(drawing, [_dimmed(strip) for strip in drawing.characters], size, around)
         # Sixels would have to be sent with each frame, so there they are characters too.
-        cells = (not characters and drawing.cells) or drawing.characters
-        return _filled(drawing, cells, size)
+        cells = (not covered and drawing.cells) or drawing.characters
+        return _filled(drawing, cells, size, around)
 
     def _want(self, wanted: _Wanted) -> None:
-        if self.run is None:
+        if wanted in self._in_work:
             return
-        if wanted in self._wanted:
-            self._wanted.remove(wanted)
-        self._wanted.append(wanted)
-        if not self._working:
-            self._working = True
-            run, version, terminal = self.run, self._version, self._terminal
-            self._widget.run_worker(
-                lambda: self._make(run, version, terminal),
-                group="thumbnails",
-                thread=True,
-                exit_on_error=False,
-            )
+        self._wanted[wanted] = None
+        self._wanted.move_to_end(wanted)
+        if len(self._wanted) > MOST_WANTED:
+            self._wanted.popitem(last=False)
+        self._work()
 
-    @property
-    def _terminal(self) -> Terminal:
-        app = self._widget.app
-        return app.terminal if isinstance(app, PictureHost) else PLAIN
+    def _work(self) -> None:
+        """Have what was wanted last made in a thread, a few at a time, in their order."""
+        run, terminal, version = self.run, self._terminal, self._version
+        if self._in_work or not self._wanted or run is None:
+            return
+        count = min(AT_A_TIME, len(self._wanted))
+        self._in_work = batch = [self._wanted.popitem()[0] for _ in range(count)][::-1]
+        self._widget.run_worker(
+            lambda: self._make(run, batch, terminal, version),
+            group="thumbnails",
+            thread=True,
+            exit_on_error=False,
+        )
 
-    def _make(self, run: Run, version: int, terminal: Terminal) -> None:
-        """Make what is wanted, the latest first, until nothing is."""
+    def _make(self, run: Run, batch: list[_Wanted], terminal: Terminal, version: int) -> None:
         worker = get_current_worker()
-        while version == self._version and not worker.is_cancelled:
-            try:
-                laid, size = wanted = self._wanted.pop()
-            except IndexError:
-                break
-            try:
-                picture = laid_picture(run, laid)
-            except CryocorrError:  # of a damaged store; whoever reads its numbers tells of it
-                picture = np.zeros((2, 2), dtype=np.uint8)
-            drawing = draw(picture, None, terminal=terminal, rows=size.height, columns=size.width)
-            self._widget.call_later(self._take, wanted, drawing, version)
-        self._widget.call_later(self._rest)
+        try:
+            for laid, size in batch:
+                if worker.is_cancelled or version != self._version:
+                    break
+                picture = _picture(run, laid)
+                rows, columns = size.height, size.width
+                drawing = draw(picture, None, terminal=terminal, rows=rows, columns=columns)
+                self._widget.call_later(self._take, (laid, size), drawing, version)
+        finally:
+            self._widget.call_later(self._rest, version)
 
     def _take(self, wanted: _Wanted, drawing: Drawing, version: int) -> None:
         if version != self._version:
@@ -144,20 +164,49 @@ class Thumbnails:
             self._send(self._drawings.popitem(last=False)[1].deletion)
         self._ready(wanted[0])
 
-    def _rest(self) -> None:
-        self._working = False
-        if self._wanted:
-            self._want(self._wanted.pop())
+    def _rest(self, version: int) -> None:
+        if version == self._version:
+            self._in_work = []
+            self._work()
+
+    @property
+    def _terminal(self) -> Terminal:
+        app = self._widget.app
+        return app.terminal if isinstance(app, PictureHost) else PLAIN
 
     def _send(self, code: str) -> None:
         if isinstance(self._widget.app, PictureHost):
             self._widget.app.send(code)
 
 
-def _filled(drawing: Drawing, strips: list[Strip], size: Size) -> list[Strip]:
-    """Return the strips of a picture in the middle of its cells."""
+def _picture(run: Run, laid: Laid) -> NDArray[np.uint8]:
+    try:
+        return laid_picture(run, laid)
+    except CryocorrError:  # the store is damaged; whoever reads its numbers tells of it
+        return np.zeros((2, 2), dtype=np.uint8)
+
+
+def _filled(drawing: Drawing, cells: list[Strip], size: Size, around: Style) -> list[Strip]:
+    """Return the cells of a picture in the middle of its place."""
     seen = drawing.viewport
-    left, right = Strip.blank(seen.left), Strip.blank(size.width - seen.left - seen.columns)
-    blank = Strip.blank(size.width)
-    inside = [Strip.join([left, strip, right]) for strip in strips]
+    left = Strip.blank(seen.left, around)
+    inside = [Strip.join([left, strip]).extend_cell_length(size.width, around) for strip in cells]
+    blank = Strip.blank(size.width, around)
     return [blank] * seen.top + inside + [blank] * (size.height - seen.top - seen.rows)
+
+
+def _dimmed(strip: Strip) -> Strip:
+    segments = [Segment(text, _darker(style) if style else None) for text, style, _ in strip]
+    return Strip(segments, strip.cell_length)
+
+
+@lru_cache(maxsize=1 << 12)
+def _darker(style: Style) -> Style:
+    front, back = (_darker_colour(colour) for colour in (style.color, style.bgcolor))
+    return style + Style(color=front, bgcolor=back)
+
+
+def _darker_colour(colour: Color | None) -> Color | None:
+    if colour is None or colour.triplet is None:
+        return colour
+    return Color.from_rgb(*(DIMMED * part for part in colour.triplet))

@@ -168,6 +168,14 @@ async def test_enter_goes_to_the_members_and_opens_one_with_its_representative(
         assert shown.list.has_focus
 
 
+async def test_pictures_of_the_members_arrive(finished_run: Run) -> None:
+    async with groups_of(finished_run, size=(80, 24)) as shown:
+        size = shown.sheet.picture_size(shown.sheet._entry)
+        first, second, *_ = shown.sheet.ids.tolist()
+        there = shown.sheet.thumbnails._drawings
+        await until(shown.pilot, lambda: ((first, second), size) in there)
+
+
 async def test_members_are_laid_on_the_representative_or_as_they_are(finished_run: Run) -> None:
     async with groups_of(finished_run) as shown:
         first, second, *_ = shown.sheet.ids.tolist()

@@ -37,4 +37,4 @@ class Assign(ModalScreen[int | None]):
     def compose(self) -> ComposeResult:
         """Lay out the question."""
         with Vertical(id="question"):
-            yield Static(f"Put {self._what} into your own group 1–9; 0 takes it out.", markup=False)
+            yield Static(f"Your own group for {self._what}: 1–9, or 0 for none.", markup=False)

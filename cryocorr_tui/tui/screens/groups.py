@@ -43,8 +43,22 @@ class GroupsScreen(StepScreen):
         " stands in classes.csv, in the columns kept and assigned."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("plus,equals_sign", "cut(-1)", "More groups", key_display="+", id="groups.more"),
-        Binding("minus", "cut(1)", "Fewer", key_display="-", id="groups.fewer"),
+        Binding(
+            "plus,equals_sign",
+            "cut(-1)",
+            "More",
+            key_display="+",
+            id="groups.more",
+            tooltip="Move the cut by one merge: more groups",
+        ),
+        Binding(
+            "minus",
+            "cut(1)",
+            "Fewer",
+            key_display="-",
+            id="groups.fewer",
+            tooltip="Move the cut by one merge: fewer groups",
+        ),
         Binding(
             "greater_than_sign",
             f"cut(-{MANY_STEPS})",
@@ -95,7 +109,12 @@ class GroupsScreen(StepScreen):
             tooltip="Drop the whole group; again to keep it",
         ),
         Binding(
-            "a", "assign", "Assign", id="groups.assign", tooltip="Put the class into your own group"
+            "a",
+            "assign",
+            "Assign",
+            show=False,
+            id="groups.assign",
+            tooltip="Put the class into your own group",
         ),
         Binding(
             "A",
@@ -105,7 +124,14 @@ class GroupsScreen(StepScreen):
             id="groups.assign_group",
             tooltip="Put the whole group into your own group",
         ),
-        Binding("u", "undo", "Undo", id="groups.undo", tooltip="Take the last decision back"),
+        Binding(
+            "u",
+            "undo",
+            "Undo",
+            show=False,
+            id="groups.undo",
+            tooltip="Take the last decision back",
+        ),
         Binding(
             "o",
             "lay",
@@ -285,7 +311,7 @@ class GroupsScreen(StepScreen):
     def action_keep_or_drop(self) -> None:
         """Drop or keep the class under the cursor, or in the list the whole group."""
         sheet = self.query_one(ClassSheet)
-        if not sheet.has_focus:
+        if self.focused is not sheet:
             self.action_drop_group()
         elif sheet.class_id is not None:
             self._toggle([sheet.class_id])
@@ -329,7 +355,7 @@ class GroupsScreen(StepScreen):
         """Put the whole group into a group of the user's own."""
         ids = self.query_one(ClassSheet).ids.tolist()
         if ids:
-            self._ask_group(ids, f"all {len(ids)} classes of this group")
+            self._ask_group(ids, f"these {len(ids)} classes")
 
     def _ask_group(self, ids: list[int], what: str) -> None:
         from cryocorr_tui.tui.screens.assign import Assign
@@ -366,16 +392,24 @@ class GroupsScreen(StepScreen):
             self._show_members()
 
     def on_gallery_opened(self, event: Gallery.Opened) -> None:
-        """Go to the members of a group, or open one of them with its representative."""
+        """Open a member with its representative."""
         sheet = self.query_one(ClassSheet)
-        if event.gallery is not sheet:
-            sheet.focus()
+        if event.gallery is not sheet:  # a click
+            self.action_members()
         elif sheet.class_id is not None:
             self.cryocorr.open_pair(int(sheet.ids[0]), sheet.class_id)
 
-    def on_class_sheet_left_behind(self) -> None:
-        """Go back to the list."""
-        self.query_one(GroupList).focus()
+    def action_members(self) -> None:
+        """Go from the list to the members of the group."""
+        self.set_focus(self.query_one(ClassSheet))
+
+    def action_left(self) -> None:
+        """Move left in the sheet, and from its first column to the list."""
+        sheet = self.query_one(ClassSheet)
+        if sheet.cursor % sheet.columns:
+            sheet.action_move(-1, 0)
+        else:
+            self.set_focus(self.query_one(GroupList))
 
 
 SCREEN = GroupsScreen

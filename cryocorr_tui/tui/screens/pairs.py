@@ -39,42 +39,34 @@ class PairsScreen(StepScreen):
         " chance that two unrelated classes are that much alike; it is known when the run is"
         " finished. The text filter takes class ids (12), a pair (12-40) or a part of a file name."
     )
+    # Those that are hidden here stand in the line of filters.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "sort", "Sort", id="pairs.sort", tooltip="Sort by the next measure"),
-        Binding("t", "least('score')", "Score", id="pairs.score", tooltip="Least score to show"),
-        Binding(
-            "w", "least('quality')", "Quality", id="pairs.quality", tooltip="Least quality to show"
-        ),
+        Binding("slash", "find", "Find", key_display="/", id="pairs.find", tooltip="Find by text"),
+        Binding("0", "clear", "Clear filters", id="pairs.clear"),
+        Binding("y", "copy", "Copy", id="pairs.copy", tooltip="Copy the pair's numbers"),
+        Binding("t", "least('score')", "Least score to show", show=False, id="pairs.score"),
+        Binding("w", "least('quality')", "Least quality to show", show=False, id="pairs.quality"),
         Binding(
             "o",
             "cycle('sources')",
-            "Sources",
+            "Sources: all, the same, others",
+            show=False,
             id="pairs.sources",
-            tooltip="Pairs of one file, of two files, or all",
         ),
         Binding(
             "i",
             "cycle('grouping')",
-            "Groups",
+            "Groups: all, inside one, across",
+            show=False,
             id="pairs.groups",
-            tooltip="Pairs inside groups, across groups, or all",
         ),
         Binding(
             "I",
             "this_group",
-            "This group",
+            "Only the group of the pair's first class",
             show=False,
             id="pairs.this_group",
-            tooltip="Only pairs in the group of this pair's first class",
-        ),
-        Binding(
-            "slash", "find", "Find", key_display="/", id="pairs.find", tooltip="Filter by text"
-        ),
-        Binding(
-            "0", "clear", "Clear filters", show=False, id="pairs.clear", tooltip="Clear all filters"
-        ),
-        Binding(
-            "y", "copy", "Copy", show=False, id="pairs.copy", tooltip="Copy the pair's numbers"
         ),
     ]
 

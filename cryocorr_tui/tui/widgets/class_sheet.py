@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.color import Color
-from rich.segment import Segment
 from rich.style import Style
+from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
 from textual.strip import Strip
 
 from cryocorr_tui.core.choices import Choices
@@ -25,14 +23,14 @@ __all__ = ["ClassSheet"]
 
 ROWS = (16, 12, 10, 8, 6)  # of a picture: the largest with which all are in sight, else the last
 CAPTION = 2  # lines below a picture
-DIMMED = 0.35  # brightness of what is dropped
 
 
 class ClassSheet(Gallery):
     """Shows classes side by side, laid on the first of them or as they are."""
 
-    class LeftBehind(Message):
-        """The cursor is to go further left than the sheet reaches."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "screen.left", "Left", show=False, id="groups.left"),
+    ]
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 as every widget has it
         super().__init__(id=id)
@@ -84,9 +82,7 @@ class ClassSheet(Gallery):
         assert self._choices is not None
         dropped = int(self.ids[index]) in self._choices.dropped
         picture = self.picture_size(size)
-        pixels = self.strips(self.pictures(index)[0], picture, characters=dropped)
-        if dropped:
-            pixels = [_dimmed(strip) for strip in pixels]
+        pixels = self.strips(self.pictures(index)[0], picture, dimmed=dropped)
         mark = line_of([("▌" if at_cursor else " ", self.style("cursor"))], 1, self.rich_style)
         width = size.width - 1
         words = [line_of(line, width, self.rich_style) for line in self._words(index)]
@@ -114,29 +110,3 @@ class ClassSheet(Gallery):
     def _blend_with_first(self, class_id: int) -> str:
         blend = float("nan") if self._blend is None else float(self._blend[self.ids[0], class_id])
         return number(blend, 2)
-
-    def action_move(self, columns: int, rows: int) -> None:
-        """Move the cursor by entries; left of the first column is what stands beside the sheet."""
-        if columns < 0 and self.cursor % self.columns == 0:
-            self.post_message(self.LeftBehind())
-        else:
-            super().action_move(columns, rows)
-
-
-def _dimmed(strip: Strip) -> Strip:
-    return Strip(
-        [Segment(text, _darker(style) if style else None) for text, style, _ in strip],
-        strip.cell_length,
-    )
-
-
-@lru_cache(maxsize=1 << 12)
-def _darker(style: Style) -> Style:
-    colours = (_darker_colour(colour) for colour in (style.color, style.bgcolor))
-    return style + Style(color=next(colours), bgcolor=next(colours))
-
-
-def _darker_colour(colour: Color | None) -> Color | None:
-    if colour is None or colour.triplet is None:
-        return colour
-    return Color.from_rgb(*(DIMMED * part for part in colour.triplet))

@@ -53,7 +53,7 @@ class FilterField(Horizontal):
             field.value = text
         field.cursor_position = len(text)
         self.display = True
-        field.focus()
+        self.screen.set_focus(field)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell what is typed."""
@@ -73,4 +73,4 @@ class FilterField(Horizontal):
     def _close(self) -> None:
         self.display = False
         if self._back is not None:
-            self._back.focus()
+            self.screen.set_focus(self._back)

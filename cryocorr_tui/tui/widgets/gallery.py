@@ -80,6 +80,7 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
         self.empty = ""  # said where there are no entries
         self._drawn: dict[int, list[Strip]] = {}
         self._columns, self._entry = 1, Size(1, 1)
+        self._arranged = False  # not before there is room
         self._covered = False
 
     # --- what a kind of gallery says
@@ -124,7 +125,7 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
         self._drawn.clear()
         self.refresh()
 
-    def strips(self, laid: Laid, size: Size, *, characters: bool = False) -> list[Strip]:
+    def strips(self, laid: Laid, size: Size, *, dimmed: bool = False) -> list[Strip]:
         """Return the cells of a picture, or of its place while it is made.
 
         Parameters
@@ -133,17 +134,17 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
             What it shows.
         size : Size
             Columns and rows.
-        characters : bool
-            No real pixels, whatever the terminal can: their colours may be changed.
+        dimmed : bool
+            Darker, as what is dropped.
         """
-        made = self.thumbnails.strips(laid, size, characters=characters or self._covered)
+        around = self.rich_style
+        made = self.thumbnails.strips(
+            laid, size, around=around, dimmed=dimmed, covered=self._covered
+        )
         if made is not None:
             return made
-        style = self.get_component_rich_style("gallery--weak")
-        blank, middle = (
-            Strip.blank(size.width),
-            line_of([("·".center(size.width), style)], size.width, Style()),
-        )
+        blank = Strip.blank(size.width, around)
+        middle = line_of([("·".center(size.width), self.style("weak"))], size.width, around)
         return [middle if y == size.height // 2 else blank for y in range(size.height)]
 
     def style(self, name: str) -> Style:
@@ -175,7 +176,7 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
         room = self.scrollable_content_region.size
         if not room.width or not room.height:
             return
-        self._entry = self.measure(room)
+        self._entry, self._arranged = self.measure(room), True
         self._columns = max(1, room.width // self._entry.width)
         rows = -(-self.count // self._columns)
         self.virtual_size = Size(room.width, rows * self._entry.height)
@@ -198,6 +199,8 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         """Return a line of all entries that it crosses."""
         width = self.size.width
+        if not self._arranged:
+            return Strip.blank(width, self.rich_style)
         if not self.count:
             weak = self.style("weak")
             words = [(f" {self.empty}", weak)] if y == 1 else []

@@ -34,7 +34,7 @@ class GroupList(Gallery):
     """Lists groups, the largest first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l", "open", "Members", show=False, id="groups.members"),
+        Binding("right,l,enter", "screen.members", "Members", id="groups.members"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 as every widget has it

@@ -24,7 +24,7 @@ __all__ = ["PairGallery"]
 
 WORDS = 27  # cells of the numbers beside the pictures
 LOW, HIGH = 6, 8  # rows of a picture
-TALL = 44  # rows of a gallery from which on pictures are larger
+TALL = 40  # rows of a gallery from which on pictures are larger
 NONE = np.empty(0, dtype=np.intp)
 
 
