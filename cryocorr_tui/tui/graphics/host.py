@@ -99,6 +99,15 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         self.wanted = protocol.value
         self.terminal = replace(self.terminal, protocol=protocol)
 
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """The screens that shine through: none where the top one lets nothing through.
+
+        Textual takes the one below along at any rate, and repaints the whole screen, with all its
+        pictures, whenever something changes down there.
+        """
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens
+
     def send(self, code: str) -> None:
         """Send escape codes to the terminal; nothing is sent where there is none."""
         if code and self._driver is not None and not self.is_headless:
