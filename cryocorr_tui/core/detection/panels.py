@@ -387,7 +387,7 @@ def _depth_of_frame(rims: NDArray[np.uint8]) -> int:
     0 where the rims do not end at a line. That of a round mask is soon another level in the middle
     of a side, but not near its ends.
     """
-    if min(rims.shape) < 4:
+    if not len(rims) or min(rims.shape[1:]) < 4:
         return 0
     # The outermost pixel may be mixed with what lies around.
     off = np.abs(rims - np.median(rims[:, 1], axis=1)[:, None, None])

@@ -33,7 +33,7 @@ LEAST_CONTRAST = 0.1  # octaves of step between pixels
 FULL_CONTRAST = 1.0  # more says no more: a single strong line is no comb
 BANDS = 3
 SAME_SEAM = 0.8  # contrast in terms of the strongest division: some of the same seams
-FAINT_TOOTH = 0.55  # contrast of a line in terms of the true seams beside it: none of them
+FAINT_TOOTH = 0.68  # contrast of a line in terms of the true seams beside it: none of them
 
 
 def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[Boxes, Cells]:
@@ -153,8 +153,8 @@ def _comb(bands: list[FloatArray], count: int) -> _Comb:
             for band in bands
         ]
     )  # (band, shift, tooth)
-    each = lines[:, 0].mean(axis=0) - np.median(lines[:, 1:])
     np.minimum(lines, FULL_CONTRAST, out=lines)
+    each = lines[:, 0].mean(axis=0) - np.median(lines[:, 1:])
     if any(_is_too_fine(each, count, factor) for factor in range(2, count // 2 + 1)):
         return _Comb()
     here, *elsewhere = lines.mean(axis=(0, 2))
