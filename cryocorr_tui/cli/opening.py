@@ -69,7 +69,7 @@ def open_app(
 
     from cryocorr_tui.tui.app import CryocorrApp
     from cryocorr_tui.tui.session import Session
-    from cryocorr_tui.tui.state import log_file
+    from cryocorr_tui.tui.state import log_file, saved_session, session_file
 
     log_path = log_file()
     if log_path is not None:
@@ -82,7 +82,15 @@ def open_app(
         begin = folders[0]
     elif folders:
         session.folder = folders[0]
-    app = CryocorrApp(session, log_path=log_path, run_folder=begin, run_at_once=anew)
+    session_path = None if anew else session_file(Path())
+    app = CryocorrApp(
+        session,
+        log_path=log_path,
+        run_folder=begin,
+        run_at_once=anew,
+        saved=None if inputs else saved_session(session_path),
+        session_path=session_path,
+    )
     app.wanted = graphics
     app.set_reactive(CryocorrApp.terminal, terminal)
     app.run()

@@ -132,8 +132,9 @@ class RingAgreement:
         scored = xp.reshape(scored, (-1,))
         poses = xp.reshape(xp.permute_dims(scores[..., 4:], (1, 0, 2)), (-1, 4))
         pairs = PosedPairs(i, j, xp.take(poses, xp.nonzero(scored)[0], axis=0))
+        box = self.soft.shape[0]
         found = [
-            self._period(rows, fine, random, scores.shape[:2], pairs.part(some))
+            frc_crossing(self.curves(rows, fine, random, scores.shape[:2], pairs.part(some)), box)
             for some in parts(len(pairs), self._bytes_each, self._memory)
         ]
         period = xp.full(scored.shape, xp.nan, dtype=xp.float64, device=fine.device)
@@ -141,10 +142,10 @@ class RingAgreement:
             period = put_back(xp.concat(found), scored, period)
         return xp.matrix_transpose(xp.reshape(period, scores.shape[1::-1]))
 
-    def _period(
+    def curves(
         self, rows: FrcRows, fine: Any, random: Any, shape: tuple[int, int], pairs: PosedPairs
     ) -> Any:
-        """Return (p,) float64: the period of some pairs of a tile of `shape`."""
+        """Return (p, shells) float64: corrected FRC of some pairs of a tile of `shape`."""
         xp = array_namespace(fine)
         curve = self._curve(rows, rows.spectra, fine, pairs)
         falls_at = first_below(curve, RANDOMISE_BELOW)
@@ -162,7 +163,7 @@ class RingAgreement:
             of_random = self._curve(rows, rows.random_spectra, random, at_level)
             of_late = corrected(xp.take(curve, late, axis=0), of_random, xp.take(cutoff, late))
             curve = put_back(of_late, is_late, curve)
-        return frc_crossing(curve, self.soft.shape[0])
+        return curve
 
     def _curve(self, rows: FrcRows, spectra: Any, pictures: Any, pairs: PosedPairs) -> Any:
         """Return (p, shells): FRC of ``spectra[i]`` with ``pictures[j]`` at each pose."""

@@ -207,6 +207,8 @@ def _elect_tile(
                 )
             else:
                 ncc = _standardise(sampled, values[i], scaled)
+                if math.isnan(ncc):  # `scaled` was not filled: it holds no grey levels
+                    continue
                 flat = picture.reshape(-1)
                 for p in range(pixels):
                     flat[inside[p]] = scaled[p]
@@ -271,6 +273,8 @@ def _scores_where_shown(
     unit_first, unit_second = np.empty_like(first), np.empty_like(second)
     _standardise(first, first, unit_first)
     ncc = _standardise(second, first, unit_second)
+    if math.isnan(ncc):  # `unit_second` was not filled: it holds no grey levels
+        return math.nan, math.nan, math.nan
     pictures = np.zeros((3, box, box), dtype=np.float32)
     flat = pictures.reshape(3, -1)
     at = inside[shown]
