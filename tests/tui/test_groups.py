@@ -176,6 +176,20 @@ async def test_pictures_of_the_members_arrive(finished_run: Run) -> None:
         await until(shown.pilot, lambda: ((first, second), size) in there)
 
 
+async def test_a_click_in_the_sheet_goes_to_that_class(finished_run: Run) -> None:
+    async with groups_of(finished_run) as shown:
+        entry = shown.sheet._entry
+        left = shown.sheet.content_offset.x + entry.width  # of the second one
+        await shown.pilot.click(shown.sheet, offset=(left, 2))
+        assert shown.sheet.cursor == 1
+
+
+async def test_the_numbers_of_a_class_are_copied(finished_run: Run) -> None:
+    async with groups_of(finished_run) as shown:
+        await shown.pilot.press("y")
+        assert shown.pilot.app.clipboard.startswith(f"{shown.sheet.ids[0]}: source ")
+
+
 async def test_members_are_laid_on_the_representative_or_as_they_are(finished_run: Run) -> None:
     async with groups_of(finished_run) as shown:
         first, second, *_ = shown.sheet.ids.tolist()

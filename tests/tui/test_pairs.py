@@ -15,6 +15,7 @@ from cryocorr_tui.core.model import PAIR_FIELDS
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.core.store import RunStore
 from cryocorr_tui.tui.app import CryocorrApp
+from cryocorr_tui.tui.graphics.terminal import Protocol, Terminal
 from cryocorr_tui.tui.screens.pairs import PairsScreen
 from cryocorr_tui.tui.session import Changed, Session
 from cryocorr_tui.tui.widgets.pair_gallery import PairGallery
@@ -88,6 +89,21 @@ async def test_pictures_arrive_for_what_is_in_sight_only(finished_run: Run) -> N
         there = gallery.thumbnails._drawings
         await until(pilot, lambda: all((each, size) in there for each in gallery.pictures(0)))
         assert len(there) < 20
+
+
+async def test_where_the_terminal_has_real_pixels_the_gallery_has_them_too(
+    finished_run: Run,
+) -> None:
+    def first_line() -> str:
+        return "".join(segment.text for segment in gallery.render_line(0))
+
+    async with pairs_of(finished_run) as (pilot, screen, gallery):
+        screen.cryocorr.terminal = Terminal(
+            Protocol.KITTY, 20, 10, colours=2**24, passthrough=False, offered=(Protocol.KITTY,)
+        )
+        await until(pilot, lambda: "\U0010eeee" in first_line())
+        await pilot.press("question_mark")  # a dialog dims all colours, which are their names
+        await until(pilot, lambda: "\U0010eeee" not in first_line())
 
 
 async def test_enter_opens_the_pair(finished_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

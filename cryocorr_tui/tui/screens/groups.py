@@ -132,6 +132,7 @@ class GroupsScreen(StepScreen):
             id="groups.undo",
             tooltip="Take the last decision back",
         ),
+        Binding("y", "copy", "Copy the numbers of the class", show=False, id="groups.copy"),
         Binding(
             "o",
             "lay",
@@ -385,6 +386,17 @@ class GroupsScreen(StepScreen):
         sheet = self.query_one(ClassSheet)
         sheet.laid = not sheet.laid
         sheet.redraw()
+
+    def action_copy(self) -> None:
+        """Copy the numbers of the class under the cursor as a line of text."""
+        from cryocorr_tui.tui.pair_numbers import class_rows
+
+        run, class_id = self.session.run, self.query_one(ClassSheet).class_id
+        if run is not None and class_id is not None:
+            rows = class_rows(run, class_id)
+            text = "; ".join(f"{name} {value}" for name, value in rows)
+            self.app.copy_to_clipboard(f"{class_id}: {text}")
+            self.notify("Copied.")
 
     def on_gallery_moved(self, event: Gallery.Moved) -> None:
         """Show the members of another group."""

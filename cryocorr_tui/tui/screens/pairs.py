@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -297,7 +298,7 @@ def _part(text: str) -> float:
         value = float(text.replace(",", "."))
     except ValueError:
         return 0.0
-    return min(max(value, 0.0), 1.0) if value == value else 0.0
+    return min(max(value, 0.0), 1.0) if math.isfinite(value) else 0.0
 
 
 SCREEN = PairsScreen

@@ -21,7 +21,14 @@ from cryocorr_tui.tui.widgets.gallery import Gallery, line_of
 
 __all__ = ["ClassSheet"]
 
-ROWS = (16, 12, 10, 8, 6)  # of a picture: the largest with which all are in sight, else the last
+ROWS = (
+    22,
+    16,
+    12,
+    10,
+    8,
+    6,
+)  # of a picture: the largest with which all are in sight, else the last
 CAPTION = 2  # lines below a picture
 
 

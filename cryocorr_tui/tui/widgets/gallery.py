@@ -157,13 +157,15 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
     def on_mount(self) -> None:
         """Follow the terminal of the app."""
         if isinstance(self.app, PictureHost):
-            self.watch(self.app, "terminal", self._terminal_changed, init=False)
+            self.watch(self.app, "terminal", self._draw_pictures_again, init=False)
+        # A terminal forgets the pictures it was sent while the app is stopped.
+        self.app.app_resume_signal.subscribe(self, lambda _: self._draw_pictures_again())
 
     def on_unmount(self) -> None:
         """Free what the terminal holds of the pictures."""
         self.thumbnails.clear()
 
-    def _terminal_changed(self) -> None:
+    def _draw_pictures_again(self) -> None:
         self.thumbnails.clear()
         self.redraw()
 
@@ -270,8 +272,11 @@ class Gallery(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_click(self, event: Click) -> None:
         """Put the cursor under the mouse; open where it stands there already."""
-        column = min(event.x // self._entry.width, self._columns - 1)
-        row = (event.y + self.scroll_offset.y) // self._entry.height
+        at = event.get_content_offset(self)
+        if at is None or not self.count:
+            return
+        column = min(at.x // self._entry.width, self._columns - 1)
+        row = (at.y + self.scroll_offset.y) // self._entry.height
         index = row * self._columns + column
         if index == self.cursor:
             self.action_open()
