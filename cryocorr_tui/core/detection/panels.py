@@ -316,9 +316,10 @@ def _width_of_selections(
         return 0
     mean = _mean_side(side_evidence(evidence, boxes, factor, grey.shape))
     typical = float(np.median(mean[_contains(members, cells)]))
-    _, flat = levels(grey, boxes)
     weak = mean < UNFRAMED * typical
-    unframed, framed = boxes[weak & (flat < FLAT)], boxes[~weak]
+    unframed, framed = boxes[weak], boxes[~weak]
+    _, flat = levels(grey, unframed)
+    unframed = unframed[flat < FLAT]
     if not len(unframed) or not len(framed):
         return 0
     widths = np.arange(LEAST_FRAME, widest + SLACK + 1)
