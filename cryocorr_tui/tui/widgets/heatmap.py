@@ -279,12 +279,12 @@ class Heatmap(Widget, can_focus=True):
         return self._smallest_zoom()
 
     def _smallest_zoom(self) -> int:
-        """Return the zoom at which the whole matrix is seen."""
-        zoom, self_zoom = PIXELS, self._zoom
-        self._zoom = PIXELS
+        """Return the zoom at which the whole matrix is seen, as far as any room allows it."""
+        shown, self._zoom = self._zoom, PIXELS
         layout = self._layout
-        self._zoom = self_zoom
-        while (
+        zoom, self._zoom = PIXELS, shown
+        most = max(self._rows.ids.size, self._cols.ids.size)
+        while 2**-zoom < most and (
             len(self._rows.slots(2**-zoom)) > layout.height
             or len(self._cols.slots(2**-zoom)) > layout.width
         ):
@@ -467,6 +467,8 @@ class Heatmap(Widget, can_focus=True):
     def _values(self, row: int, colours: NDArray[np.uint8], layout: _Layout) -> list[Segment]:
         """Draw each pair of a row as its value on its colour."""
         painter = self._paint()
+        if self._row_slots.starts[row] == BORDER:
+            return painter.blocks(colours, layout.slot_width)
         at_cursor = -1
         if row == self._row_slots.of(self._place[0]):
             at_cursor = self._col_slots.of(self._place[1]) - self._first[1]
