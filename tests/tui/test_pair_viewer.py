@@ -262,5 +262,5 @@ def test_numbers_are_told_in_rows_lines_and_short(finished_run: Run) -> None:
     assert by_hand["NCC"].second == ""
     assert in_short(rows_of_pair(pair)).count("\n") == 0
     assert in_short(rows_of_pair(pair, Pose())).count("\n") == 1
-    assert max(map(len, in_short(rows_of_pair(pair, Pose(mirrored=True))).splitlines())) < 100
+    assert max(map(len, in_short(rows_of_pair(pair, Pose(mirrored=True))).splitlines())) <= 78
     assert as_text(rows_of_class(finished_run, 2)).startswith("\tclass 2\nsource\tfirst.mrcs #2")

@@ -55,6 +55,7 @@ PAGES = {
     "numbers": {"b", "numbers"},
     "plots": {"plots", "summary"},
 }
+WIDEST = {False: 17, True: 24}  # characters of a number, or of the end of a name
 ALONE = {"a", "numbers"}  # of a class with itself
 
 
@@ -246,6 +247,7 @@ class PairViewer(Screen[None]):
     def on_resize(self, event: Resize) -> None:
         """Show more at once where there is room."""
         self._lay_out()
+        self._show_numbers()
 
     @property
     def roomy(self) -> bool:
@@ -359,7 +361,8 @@ class PairViewer(Screen[None]):
 
     def _show_numbers(self) -> None:
         self.query_one("#viewer-title", Static).update(self._title())
-        self.query_one("#viewer-numbers", Static).update(as_table(self._rows()))
+        widest = WIDEST[self.roomy]
+        self.query_one("#viewer-numbers", Static).update(as_table(self._rows(), widest))
         summary = "" if self.pair is None else in_short(self._rows_of_pair())
         self.query_one("#viewer-summary", Static).update(summary)
 
