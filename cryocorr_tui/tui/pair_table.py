@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 PARTS_OF_QUALITY = ("texture", "edge", "signal", "centring", "fill")
-WIDEST = 24  # cells of a column
 
 
 class Row(NamedTuple):
@@ -100,15 +99,15 @@ def rows_of_pair(
     ]
 
 
-def as_table(rows: Iterable[Row]) -> Table:
-    """Return rows as a table of two columns beside their names."""
+def as_table(rows: Iterable[Row], widest: int) -> Table:
+    """Return rows as a table: names, and two columns of at most `widest` characters."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    for _ in range(2):
-        table.add_column(no_wrap=True, overflow="ellipsis", max_width=WIDEST)
+    for _ in range(3):
+        table.add_column(no_wrap=True)
     for row in rows:
         style = "" if row.name else "bold"
-        table.add_row(Text(row.name, style="dim"), Text(row.first, style), Text(row.second, style))
+        cells = [Text(_end_of(text, widest), style) for text in row[1:]]
+        table.add_row(Text(row.name, style="dim"), *cells)
     return table
 
 
@@ -122,13 +121,19 @@ def in_short(rows: Iterable[Row]) -> str:
     known = {row.name: row for row in rows}
     lines = []
     for column in (1, 2):
-        words = [known[""][column].ljust(7)]
-        words += [f"{name} {known[name][column]}" for name in ("score", "NCC", "SSIM", "NMI")]
-        words += [known[name][column].partition(" (")[0] for name in ("FRC 0.5", "rotation")]
-        words += [known["shift y, x"][column]]
-        words += ["mirrored"] if known["mirrored"][column] == "yes" else []
-        lines.append("  ".join(words))
+        scores = " ".join(f"{name} {known[name][column]}" for name in ("score", "NCC", "SSIM"))
+        period = known["FRC 0.5"][column].partition(" (")[0]
+        shift = known["shift y, x"][column].removesuffix(" px")
+        pose = f"{known['rotation'][column]} {shift}"
+        mirrored = "mirrored" if known["mirrored"][column] == "yes" else ""
+        words = known[""][column].ljust(7), scores, period, pose, mirrored
+        lines.append("  ".join(words).rstrip())
     return "\n".join(lines if known[""].second else lines[:1])
+
+
+def _end_of(text: str, length: int) -> str:
+    """Return a text, or its end: that is where names of files differ, and where numbers stand."""
+    return text if len(text) <= length else f"…{text[1 - length :]}"
 
 
 def _rows_of_pose(pose: Pose | None, pixel_size: float | None) -> list[tuple[str, str]]:

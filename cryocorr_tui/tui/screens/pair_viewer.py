@@ -55,6 +55,7 @@ PAGES = {
     "numbers": {"b", "numbers"},
     "plots": {"plots", "summary"},
 }
+WIDEST = {False: 17, True: 24}  # characters of a number, or of the end of a name
 ALONE = {"a", "numbers"}  # of a class with itself
 
 
@@ -179,7 +180,7 @@ class PairViewer(Screen[None]):
         self.look = Look(i, j)
         self.pair: PairAlignment | None = None
         self.magnifier = Magnifier()
-        self.page = "everything"
+        self._page = "everything"  # as the user wants it; without room the next one is shown
         self.scores: PoseScores | None = None
         self.blinking = False
         self._pairs = None if pairs is None else np.array(pairs, dtype=np.int32).reshape(-1, 2)
@@ -246,6 +247,7 @@ class PairViewer(Screen[None]):
     def on_resize(self, event: Resize) -> None:
         """Show more at once where there is room."""
         self._lay_out()
+        self._show_numbers()
 
     @property
     def roomy(self) -> bool:
@@ -258,9 +260,12 @@ class PairViewer(Screen[None]):
         """What can be seen, in the order of the key."""
         return [name for name in PAGES if self.roomy or name != "everything"]
 
+    @property
+    def page(self) -> str:
+        """What is seen."""
+        return self._page if self._page in self.pages else self.pages[0]
+
     def _lay_out(self) -> None:
-        pages = self.pages
-        self.page = self.page if self.page in pages else pages[0]
         seen = ALONE if self.alone else PAGES[self.page]
         for name in PANELS:
             self._panel(name).display = name in seen
@@ -356,7 +361,8 @@ class PairViewer(Screen[None]):
 
     def _show_numbers(self) -> None:
         self.query_one("#viewer-title", Static).update(self._title())
-        self.query_one("#viewer-numbers", Static).update(as_table(self._rows()))
+        widest = WIDEST[self.roomy]
+        self.query_one("#viewer-numbers", Static).update(as_table(self._rows(), widest))
         summary = "" if self.pair is None else in_short(self._rows_of_pair())
         self.query_one("#viewer-summary", Static).update(summary)
 
@@ -431,7 +437,7 @@ class PairViewer(Screen[None]):
     def action_page(self, steps: int) -> None:
         """Show other panels."""
         pages = self.pages
-        self.page = pages[(pages.index(self.page) + steps) % len(pages)]
+        self._page = pages[(pages.index(self.page) + steps) % len(pages)]
         self._lay_out()
 
     def action_blink(self) -> None:
@@ -441,7 +447,7 @@ class PairViewer(Screen[None]):
         self.blinking = not self.blinking
         if self.blinking:
             if "b" not in PAGES[self.page]:
-                self.page = "numbers"
+                self._page = "numbers"
                 self._lay_out()
             self._blinker.resume()
             self._flip()
