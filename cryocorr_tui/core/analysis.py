@@ -28,7 +28,13 @@ from cryocorr_tui.core.files import (
     prepare_output,
 )
 from cryocorr_tui.core.grouping import BYTES_PER_PAIR, group_classes
-from cryocorr_tui.core.inputs import Inputs, find_squares, read_sources, to_class_averages
+from cryocorr_tui.core.inputs import (
+    Inputs,
+    find_squares,
+    look_at_print,
+    read_sources,
+    to_class_averages,
+)
 from cryocorr_tui.core.matching import Matches, find_matches
 from cryocorr_tui.core.model import (
     PAIR_FIELDS,
@@ -36,12 +42,11 @@ from cryocorr_tui.core.model import (
     FloatArray,
     Groups,
     Montage,
-    Quality,
     Settings,
     Stack,
 )
 from cryocorr_tui.core.preprocessing import WorkingSet, prepare
-from cryocorr_tui.core.quality import score_quality
+from cryocorr_tui.core.quality import quality_of
 from cryocorr_tui.core.reference import parse_reference
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.core.run_recipe import Recipe, squares_of
@@ -59,11 +64,13 @@ __all__ = [
     "MatchFinished",
     "Notice",
     "RunOpened",
+    "SourcesRead",
     "StageProgressed",
     "StageStarted",
     "TileScored",
     "analyze",
     "detect",
+    "find_in_sources",
     "match",
     "take_in",
 ]
@@ -102,6 +109,13 @@ class Notice:
 
     text: str
     warning: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class SourcesRead:
+    """The inputs are read; squares are not looked for yet."""
+
+    inputs: Inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,6 +192,7 @@ Event = (
     StageStarted
     | StageProgressed
     | Notice
+    | SourcesRead
     | InputsTaken
     | RunOpened
     | TileScored
@@ -372,13 +387,35 @@ def take_in(
     CryocorrError
         With one sentence that says what to mend.
     """
-    taken = Inputs()
+    read = Inputs()
     yield StageStarted("reading", len(inputs))
-    for done in read_sources(inputs, settings, taken):
+    for done in read_sources(inputs, settings, read):
         yield StageProgressed("reading", done)
+    yield SourcesRead(read)
+    return (yield from find_in_sources(read, settings, leave_out=leave_out))
+
+
+def find_in_sources(
+    read: Inputs, settings: Settings, *, leave_out: bool = False
+) -> Generator[Event, None, Inputs]:
+    """Find the squares of the pictures among sources, as `take_in` does once they are read.
+
+    Parameters
+    ----------
+    read : Inputs
+        Left as it is: squares may be looked for again, with other settings.
+    settings, leave_out
+        As for `inputs.find_squares`.
+
+    Raises
+    ------
+    CryocorrError
+        With one sentence that says what to mend.
+    """
+    taken = Inputs(list(read.sources), dict(read.sha256))
     pictures = any(isinstance(source, Montage) for source in taken.sources)
     if pictures and settings.reading != "images":
-        yield StageStarted("finding squares", len(inputs))
+        yield StageStarted("finding squares", len(taken.sources))
         for done in find_squares(taken, settings, leave_out=leave_out):
             yield StageProgressed("finding squares", done)
         for text in taken.findings:
@@ -407,6 +444,7 @@ def _prepare(
             sources = yield from take_in(named, settings)
         else:
             sources = taken
+            look_at_print(sources)
         classes = to_class_averages(sources)
         working = prepare(classes, settings)
         split = None if second is None else _split(first, classes, working)
@@ -417,7 +455,7 @@ def _prepare(
         yield Notice(remark, warning=False)
     yield StageStarted("scoring quality", len(classes))
     with _timed(timings, "scoring quality"):
-        quality = _quality(working)
+        quality = quality_of(working)
         yield StageProgressed("scoring quality", len(classes))
     fingerprint = _fingerprint(working, settings, backends[0], split)
     prepare_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
@@ -526,17 +564,6 @@ def _store(
         split=split,
         fingerprint=fingerprint,
         manifest={**recipe.as_manifest(), "version": cryocorr_tui.__version__},
-    )
-
-
-def _quality(working: WorkingSet) -> Quality:
-    bright = np.ones(len(working.images), dtype=np.int8)  # the working set is bright already
-    return score_quality(
-        working.images,
-        mask=working.mask,
-        contrast=bright,
-        pixel_size=working.pixel_size,
-        overlay=working.overlay,
     )
 
 

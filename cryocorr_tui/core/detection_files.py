@@ -43,7 +43,7 @@ def write_detection(sources: Inputs, folder: Path) -> tuple[Path, ...]:
         If a file cannot be written.
     """
     tables = write_squares(sources, folder)
-    classes = to_class_averages(sources)
+    classes = [item for item in to_class_averages(sources) if item.x is not None]
     if classes:
         tables.append(folder / "stack.mrcs")
         _write_stack(tables[-1], classes)

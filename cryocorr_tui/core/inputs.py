@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from cryocorr_tui.core.backend import choose_backend
 from cryocorr_tui.core.detection import cut_out, detect_squares, overlays_of
 from cryocorr_tui.core.errors import InputError, NoSquaresError
 from cryocorr_tui.core.labels import find_labels
+from cryocorr_tui.core.listing import by_value
 from cryocorr_tui.core.model import (
     ClassAverage,
     Detection,
@@ -41,7 +41,9 @@ __all__ = [
     "correct_squares",
     "expand_set",
     "find_squares",
+    "look_at_print",
     "read_sources",
+    "replace_squares",
     "to_class_averages",
 ]
 
@@ -57,6 +59,16 @@ class Inputs:
     detections: dict[int, Detection] = field(default_factory=dict)  # by index of the source
     left_out: list[str] = field(default_factory=list)  # names of pictures without a grid
     remarks: list[str] = field(default_factory=list)  # on what is hunted
+
+    def copy(self) -> Inputs:
+        """Return inputs whose squares may be changed without changing these."""
+        return Inputs(
+            list(self.sources),
+            dict(self.sha256),
+            dict(self.detections),
+            list(self.left_out),
+            list(self.remarks),
+        )
 
     @property
     def montages(self) -> list[tuple[Montage, Detection]]:
@@ -124,12 +136,7 @@ def expand_set(name: str) -> list[Path]:
         missing = "no file fits this pattern"
     if not files:
         raise InputError(f"{name}: {missing}; check the name and the folder.")
-    return sorted(files, key=lambda file: _by_value(str(file)))
-
-
-def _by_value(text: str) -> list[tuple[int, str]]:
-    """Return a key that sorts 2 before 10."""
-    return [(int(part) if part.isdigit() else -1, part) for part in re.split(r"(\d+)", text)]
+    return sorted(files, key=lambda file: by_value(str(file)))
 
 
 def read_sources(paths: Sequence[Path], settings: Settings, inputs: Inputs) -> Iterator[int]:
@@ -268,6 +275,17 @@ def _picture_to_hunt_in(source: Stack | Montage) -> Montage:
 def correct_squares(inputs: Inputs, index: int, squares: Sequence[Square]) -> None:
     """Put other squares in place of those found in one picture, and look anew at what is printed.
 
+    Parameters and errors are those of `replace_squares`.
+    """
+    replace_squares(inputs, index, [replace(square, labels=None) for square in squares])
+    look_at_print(inputs)
+
+
+def replace_squares(inputs: Inputs, index: int, squares: Sequence[Square]) -> None:
+    """Put other squares in place of those found in one picture.
+
+    What is printed on them is as they say; `look_at_print` finds it out for those that do not.
+
     Parameters
     ----------
     inputs : Inputs
@@ -285,7 +303,17 @@ def correct_squares(inputs: Inputs, index: int, squares: Sequence[Square]) -> No
     montage = inputs.sources[index]
     if not isinstance(montage, Montage):
         raise ValueError(f"expected a picture, received the stack {montage.source}")
-    inputs.detections[index] = _labelled(montage, Detection(montage.source, tuple(squares)))
+    inputs.detections[index] = Detection(montage.source, tuple(squares))
+
+
+def look_at_print(inputs: Inputs) -> None:
+    """Look anew at what is printed on the squares of pictures where nobody has looked at some."""
+    for index, detection in inputs.detections.items():
+        source = inputs.sources[index]
+        if isinstance(source, Montage) and any(s.labels is None for s in detection.squares):
+            inputs.detections[index] = _labelled(
+                source, Detection(source.source, detection.squares)
+            )
 
 
 def _labelled(montage: Montage, detection: Detection) -> Detection:

@@ -39,9 +39,9 @@ from scipy import fft, ndimage
 from skimage.feature import graycomatrix, graycoprops
 
 from cryocorr_tui.core.model import FloatArray, Quality, frozen_array
-from cryocorr_tui.core.preprocessing import enhance, standardise
+from cryocorr_tui.core.preprocessing import WorkingSet, enhance, standardise
 
-__all__ = ["WEIGHTS", "combine_scores", "score_quality"]
+__all__ = ["WEIGHTS", "combine_scores", "quality_of", "score_quality"]
 
 BoolArray = NDArray[np.bool_]
 Scores = NDArray[np.float64]
@@ -128,6 +128,18 @@ def score_quality(
             shown = np.ones(pictures.shape, bool) if overlay is None else ~overlay[members]
             scores[:, members[varied]] = _score(pictures[varied], disc, shown[varied], pixel_size)
     return Quality(*(frozen_array(score) for score in scores))
+
+
+def quality_of(working: WorkingSet) -> Quality:
+    """Score every class average of a working set."""
+    bright = np.ones(len(working.images), dtype=np.int8)  # the working set is bright already
+    return score_quality(
+        working.images,
+        mask=working.mask,
+        contrast=bright,
+        pixel_size=working.pixel_size,
+        overlay=working.overlay,
+    )
 
 
 def combine_scores(

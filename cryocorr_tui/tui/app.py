@@ -294,8 +294,11 @@ class CryocorrApp(PictureHost[None]):
                 if self._map_has_gaps and self.session.score_map is not None:
                     self.show_map(self.session.score_map.field)
                 self.changed.publish(Changed.FINISHED)
+            case analysis.SourcesRead(read):
+                self.session.read, self.session.problem = read, ""
+                self.changed.publish(Changed.TAKEN)
             case analysis.InputsTaken(taken):
-                self.session.taken = taken
+                self.session.taken, self.session.problem = taken, ""
                 self.changed.publish(Changed.TAKEN)
 
     def _take_run(self, run: Run) -> None:
@@ -348,6 +351,9 @@ class CryocorrApp(PictureHost[None]):
         self._publish_tiles()
         if message.error is None:
             return
+        if message.job == "read":  # told on the screen that asked for it
+            self.session.problem = str(message.error)
+            self.changed.publish(Changed.TAKEN)
         if message.job == "run" and isinstance(message.error, OutputError):
             self._ask_where_to_run(str(message.error))
         elif isinstance(message.error, CryocorrError):
@@ -378,18 +384,28 @@ class CryocorrApp(PictureHost[None]):
 
     def choose_files(self, files: Iterable[Path]) -> None:
         """Take other files; what was read of the earlier ones is forgotten."""
+        if self._job is not None and self._job.name == "read":
+            self.cancel_job()  # it reads other files
         self.session.files = list(files)
+        self.session.read = self.session.taken = None
+        self.session.problem, self.session.corrected = "", False
         self.save_session()
-        self.session.taken, self.session.corrected = None, False
         self.changed.publish(Changed.FILES)
 
     def take_in(self) -> None:
-        """Read the chosen files and find the squares of the pictures among them."""
-        files, settings = tuple(self.session.files), self.session.settings
+        """Read the chosen files, if that is not done, and find the squares of the pictures."""
+        session = self.session
+        files, settings, read = tuple(session.files), session.settings, session.read
         if files:
-            from cryocorr_tui.core.analysis import take_in
+            from cryocorr_tui.core.analysis import find_in_sources, take_in
 
-            self.start_job("read", lambda: take_in(files, settings))
+            session.taken, session.problem, session.corrected = None, "", False
+            self.start_job(
+                "read",
+                lambda: (
+                    take_in(files, settings) if read is None else find_in_sources(read, settings)
+                ),
+            )
 
     def action_run(self) -> None:
         """Run everything up to the matrix, and show it fill."""

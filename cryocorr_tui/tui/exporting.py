@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cryocorr_tui.core.choices import Choices
+    from cryocorr_tui.core.inputs import Inputs
+    from cryocorr_tui.core.run import Run
     from cryocorr_tui.tui.app import CryocorrApp
 
 __all__ = ["export_tables"]
 
+Write = Callable[[Path], tuple[Path, ...]]
+
 
 def export_tables(app: CryocorrApp) -> None:
-    """Write every table of the run on the screens into the output folder; ask where some stand."""
+    """Write every table of the run on the screens into the output folder; ask where some stand.
+
+    Before there is a run, the squares of montages are written.
+    """
+    from cryocorr_tui.core.files import DETECTION_FILES
+
+    session = app.session
+    run, choices, taken = session.run, session.choices, session.taken
+    if run is None and taken is not None and taken.montages:
+        _write_where_wanted(app, DETECTION_FILES, lambda folder: _write_squares(taken, folder))
+    elif run is None:
+        app.notify("There is nothing to export yet; r runs the comparison.", severity="warning")
+    elif not session.finished:
+        app.notify("Tables are written once all pairs are scored.", severity="warning")
+    else:
+        _write_where_wanted(app, ("*.csv",), lambda folder: _write_run(run, choices, folder))
+
+
+def _write_where_wanted(app: CryocorrApp, names: tuple[str, ...], write: Write) -> None:
+    """Write into the output folder; ask first where files of such names are in it."""
     from cryocorr_tui.core.files import numbered_folder
     from cryocorr_tui.tui.screens.question import Question
 
-    session = app.session
-    if session.run is None:
-        app.notify("There is nothing to export yet; r runs the comparison.", severity="warning")
-        return
-    if not session.finished:
-        app.notify("Tables are written once all pairs are scored.", severity="warning")
-        return
-    folder = session.output
-    if not any(folder.glob("*.csv")):
-        _write(app, folder)
+    folder = app.session.output
+    if not any(found for name in names for found in folder.glob(name)):
+        _write(app, folder, write)
         return
     beside = numbered_folder(folder)
 
     def decide(answer: str | None) -> None:
         if answer is not None:
-            _write(app, beside if answer == "beside" else folder)
+            _write(app, beside if answer == "beside" else folder, write)
 
     app.push_screen(
         Question(
@@ -43,24 +61,35 @@ def export_tables(app: CryocorrApp) -> None:
     )
 
 
-def _write(app: CryocorrApp, folder: Path) -> None:
-    run, choices = app.session.run, app.session.choices
-    assert run is not None
-    if choices is not None:
-        run = replace(run, groups=choices.groups)
-
-    def write() -> None:
+def _write(app: CryocorrApp, folder: Path, write: Write) -> None:
+    def work() -> None:
         from cryocorr_tui.core.errors import CryocorrError
-        from cryocorr_tui.core.run_tables import write_run_tables
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            chosen = None if choices is None else choices.columns()
-            tables = write_run_tables(run, folder, chosen=chosen)
+            tables = write(folder)
         except (CryocorrError, OSError) as error:
             app.call_from_thread(app.tell_error, str(error))
             return
         names = ", ".join(path.name for path in tables)
         app.call_from_thread(app.notify, f"In {folder}: {names}.", markup=False)
 
-    app.run_worker(write, group="export", thread=True, exit_on_error=False)
+    app.run_worker(work, group="export", thread=True, exit_on_error=False)
+
+
+def _write_run(run: Run, choices: Choices | None, folder: Path) -> tuple[Path, ...]:
+    from cryocorr_tui.core.run_tables import write_run_tables
+
+    if choices is None:
+        return tuple(write_run_tables(run, folder))
+    chosen = choices.columns()
+    return tuple(write_run_tables(replace(run, groups=choices.groups), folder, chosen=chosen))
+
+
+def _write_squares(taken: Inputs, folder: Path) -> tuple[Path, ...]:
+    from cryocorr_tui.core.detection_files import write_detection
+    from cryocorr_tui.core.inputs import look_at_print
+
+    looked = taken.copy()
+    look_at_print(looked)
+    return write_detection(looked, folder)

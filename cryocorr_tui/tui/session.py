@@ -22,7 +22,7 @@ class Changed(Enum):
     """What is new in the session."""
 
     FILES = auto()  # other files are chosen
-    TAKEN = auto()  # they are read, and squares are found in pictures
+    TAKEN = auto()  # they are read, squares are found in pictures, or that failed
     RUN = auto()  # another run is open, with what its store holds
     TILES = auto()  # more pairs are scored
     FINISHED = auto()  # all is known of the run
@@ -43,8 +43,12 @@ class Session:
         Folder of runs and tables.
     folder : Path
         Where files are looked for.
+    read : Inputs or None
+        `files`, read; squares are looked for in a copy. None until that is done.
     taken : Inputs or None
-        `files`, read; None until that is done.
+        The same with the squares that were found; None until that is done, and where it failed.
+    problem : str
+        Why it failed, a sentence.
     corrected : bool
         The user changed squares of `taken` by hand.
     run : Run or None
@@ -63,7 +67,9 @@ class Session:
     settings: Settings = field(default_factory=Settings)
     output: Path = Path("cryocorr_results")
     folder: Path = Path()
+    read: Inputs | None = None
     taken: Inputs | None = None
+    problem: str = ""
     corrected: bool = False
     run: Run | None = None
     finished: bool = False

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from cryocorr_tui.core.errors import InputError, SettingsError
 from cryocorr_tui.core.model import Montage, Stack
 from cryocorr_tui.core.readers import hdf, imagic, mrc, picture, spider, tiff
-from cryocorr_tui.core.readers.content import HEAD_BYTES, Content, opened, unpacked
+from cryocorr_tui.core.readers.content import HEAD_BYTES, Content, Glance, opened, unpacked
 
-__all__ = ["read"]
+__all__ = ["read", "recognised"]
 
 
 class _Format(Protocol):
@@ -25,6 +27,8 @@ class _Format(Protocol):
     def recognises(self, head: bytes) -> bool: ...
 
     def read(self, content: Content, *, pixel_size: float | None) -> Stack | Montage: ...
+
+    def glance(self, content: Content) -> Glance: ...
 
 
 # From the unmistakable to the merely plausible: an old MRC file has no mark at all, and SPIDER's
@@ -79,16 +83,38 @@ def read(path: Path, *, pixel_size: float | None = None) -> Stack | Montage:
     """
     if pixel_size is not None and not (math.isfinite(pixel_size) and pixel_size > 0):
         raise SettingsError(f"The pixel size must be a positive number of Å, not {pixel_size:g}.")
-    path = Path(path)
+    with recognised(Path(path)) as (reader, content):
+        return reader.read(content, pixel_size=pixel_size)
+
+
+@contextmanager
+def recognised(
+    path: Path, unpack: Callable[[Content], AbstractContextManager[Content]] = unpacked
+) -> Iterator[tuple[_Format, Content]]:
+    """Open a file and find the format of its content.
+
+    Parameters
+    ----------
+    path : Path
+    unpack : callable
+        What to do with a compressed file: `content.unpacked` or `content.peeked`.
+
+    Raises
+    ------
+    InputError
+        If it is of no known format or cannot be opened; also in place of an `OSError` or
+        `MemoryError` of whoever uses it.
+    """
     try:
         with opened(path) as packed:
             if _is_imagic(path):
-                return imagic.read(packed, pixel_size=pixel_size)
-            with unpacked(packed) as content:
-                for reader in _FORMATS:
-                    if reader.recognises(content.head):
-                        return reader.read(content, pixel_size=pixel_size)
-                raise content.refused(_reason(content))
+                yield imagic, packed
+                return
+            with unpack(packed) as content:
+                reader = next((r for r in _FORMATS if r.recognises(content.head)), None)
+                if reader is None:
+                    raise content.refused(_reason(content))
+                yield reader, content
     except OSError as error:
         raise _unopened(path, error) from error
     except MemoryError as error:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import math
 import shutil
 import stat
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -21,7 +23,16 @@ from numpy.typing import DTypeLike, NDArray
 from cryocorr_tui.core.errors import InputError
 from cryocorr_tui.core.model import Montage, Stack, frozen_array
 
-__all__ = ["HEAD_BYTES", "MAX_PICTURE_PIXELS", "MAX_SIDE", "Content", "opened", "unpacked"]
+__all__ = [
+    "HEAD_BYTES",
+    "MAX_PICTURE_PIXELS",
+    "MAX_SIDE",
+    "Content",
+    "Glance",
+    "opened",
+    "peeked",
+    "unpacked",
+]
 
 HEAD_BYTES = 1024
 """What a format is recognised by: the length of an MRC or IMAGIC header, the longest there are."""
@@ -31,7 +42,36 @@ MAX_SIDE = 65535
 
 MAX_PICTURE_PIXELS = 100_000_000
 
+PEEKED_BYTES = 1 << 16
+"""Unpacked of a compressed file to see what it is."""
+
 _GZIP, _BZIP2 = b"\x1f\x8b\x08", b"BZh"
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What the header of a file tells.
+
+    Attributes
+    ----------
+    format : str
+        As `Stack.format`.
+    kind : str
+        "stack", or "picture": one that may hold a grid or be one class average.
+    images : int
+        1 for a picture.
+    height, width : int
+        Of each of them in pixels.
+    pixel_size : float or None
+        Å per pixel; None where it is unknown or not believable.
+    """
+
+    format: str
+    kind: str
+    images: int
+    height: int
+    width: int
+    pixel_size: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +117,14 @@ class Content:
         InputError
             If the file ends before ``offset`` plus the bytes of `shape`.
         """
+        self.check_length(dtype, shape, offset=offset)
+        return np.memmap(self.file, dtype, mode="r", offset=offset, shape=shape)
+
+    def check_length(self, dtype: DTypeLike, shape: tuple[int, ...], *, offset: int) -> None:
+        """Refuse a file that ends before ``offset`` plus the bytes of `shape`."""
         expected = offset + math.prod(shape) * np.dtype(dtype).itemsize
         if self.size < expected:
             raise self.truncated(expected)
-        return np.memmap(self.file, dtype, mode="r", offset=offset, shape=shape)
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse a picture of no, one or far too many pixels before it is decoded."""
@@ -141,6 +185,19 @@ class Content:
         own.setflags(write=False)
         return Montage(str(self.path), own, pixel_size=used, format=file_format, notes=notes)
 
+    def glance(
+        self,
+        shape: tuple[int, int, int],
+        *,
+        file_format: str,
+        kind: str = "stack",
+        header_pixel_size: float | None = None,
+    ) -> Glance:
+        """Say that the file holds pictures of `shape`, (n, height, width)."""
+        self.check_size(*shape[1:])
+        pixel_size, _ = self._settle(None, header_pixel_size)
+        return Glance(file_format, kind, *shape, pixel_size=pixel_size)
+
     def _settle(
         self, given: float | None, header: float | None
     ) -> tuple[float | None, tuple[str, ...]]:
@@ -196,29 +253,62 @@ def unpacked(content: Content) -> Iterator[Content]:
     InputError
         If the compressed data are damaged or end too early.
     """
-    if content.head.startswith(_GZIP):
-        packed: IO[bytes] = gzip.GzipFile(fileobj=content.file)  # type: ignore[assignment]
-    elif content.head.startswith(_BZIP2):
-        packed = bz2.BZ2File(content.file)
-    else:
+    packed = _unpacking(content)
+    if packed is None:
         yield content
         return
     # A real file, so that every reader may map it, however large the stack is.
     with tempfile.TemporaryFile() as inside:
-        try:
+        with _damage_told(content):
             shutil.copyfileobj(packed, inside, 1 << 20)
-        except EOFError as error:
-            raise content.refused(
-                "the compressed file is truncated (it ends too early); copy it again"
-            ) from error
-        except (OSError, zlib.error) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise content.refused(
-                    f"no room to decompress it in {tempfile.gettempdir()} ({error.strerror});"
-                    " decompress it yourself"
-                ) from error
-            raise content.damaged("it does not decompress") from error
         yield _content(content.path, inside)
+
+
+@contextmanager
+def peeked(content: Content) -> Iterator[Content]:
+    """Yield the first part of what is inside a gzip or bzip2 file; other content as it is.
+
+    Its size is not known, so it is as good as endless.
+
+    Raises
+    ------
+    InputError
+        If that part of the compressed data is damaged or ends too early.
+    """
+    packed = _unpacking(content)
+    if packed is None:
+        yield content
+        return
+    with _damage_told(content):
+        start = packed.read(PEEKED_BYTES)
+    yield Content(content.path, io.BytesIO(start), sys.maxsize, start[:HEAD_BYTES])
+
+
+@contextmanager
+def _damage_told(content: Content) -> Iterator[None]:
+    """Put into words why a compressed file does not decompress."""
+    try:
+        yield
+    except EOFError as error:
+        raise content.refused(
+            "the compressed file is truncated (it ends too early); copy it again"
+        ) from error
+    except (OSError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise content.refused(
+                f"no room to decompress it in {tempfile.gettempdir()} ({error.strerror});"
+                " decompress it yourself"
+            ) from error
+        raise content.damaged("it does not decompress") from error
+
+
+def _unpacking(content: Content) -> IO[bytes] | None:
+    """Return a file that reads what is inside a compressed one; None if it is not compressed."""
+    if content.head.startswith(_GZIP):
+        return gzip.GzipFile(fileobj=content.file)  # type: ignore[return-value]
+    if content.head.startswith(_BZIP2):
+        return bz2.BZ2File(content.file)
+    return None
 
 
 def _content(path: Path, file: IO[bytes]) -> Content:

@@ -5,6 +5,8 @@ Rows stay in file order; EMAN2 shows row 0 at the bottom.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import h5py
@@ -13,10 +15,11 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.errors import InputError
 from cryocorr_tui.core.model import Stack
-from cryocorr_tui.core.readers.content import Content
+from cryocorr_tui.core.readers.content import Content, Glance
 
-__all__ = ["read", "recognises"]
+__all__ = ["glance", "read", "recognises"]
 
+_NAME = "EMAN2 HDF"
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _IMAGES = "MDF/images"
 
@@ -37,16 +40,34 @@ def read(content: Content, *, pixel_size: float | None) -> Stack:
         If the file is truncated or damaged, has no ``/MDF/images``, or holds volumes, transforms
         or images of different sizes.
     """
+    with _open(content) as file:
+        return _read(content, file, pixel_size)
+
+
+def glance(content: Content) -> Glance:
+    """Tell what the file's groups and the attributes of the first image tell."""
+    with _open(content) as file:
+        groups = _groups(content, file)
+        return content.glance(
+            (len(groups), *_shape(content, groups[0])),
+            file_format=_NAME,
+            header_pixel_size=_number(groups[0], "apix_x"),
+        )
+
+
+@contextmanager
+def _open(content: Content) -> Iterator[h5py.File]:
     try:
         with h5py.File(content.file, "r") as file:
-            return _read(content, file, pixel_size)
+            yield file
     except (InputError, MemoryError):
         raise
     except Exception as error:  # whatever HDF5 makes of damaged bytes, none of it ours
         raise content.damaged("HDF5 cannot read it, it may be cut short") from error
 
 
-def _read(content: Content, file: h5py.File, pixel_size: float | None) -> Stack:
+def _groups(content: Content, file: h5py.File) -> list[h5py.Group]:
+    """Return the group of each image, in their order."""
     if _IMAGES not in file:
         raise content.refused(
             "an HDF5 file, but not of EMAN2 or SPHIRE (no /MDF/images); export an MRC stack"
@@ -55,6 +76,11 @@ def _read(content: Content, file: h5py.File, pixel_size: float | None) -> Stack:
     groups = [parent[name] for name in sorted(filter(str.isdecimal, parent), key=int)]
     if not groups:
         raise content.refused("it holds no images; export it again")
+    return groups
+
+
+def _read(content: Content, file: h5py.File, pixel_size: float | None) -> Stack:
+    groups = _groups(content, file)
     shape = _shape(content, groups[0])
     for group in groups:
         if _shape(content, group) != shape:
@@ -68,13 +94,13 @@ def _read(content: Content, file: h5py.File, pixel_size: float | None) -> Stack:
             image[:] = _pixels(group).reshape(shape)
 
     notes: tuple[str, ...] = ()
-    announced = int(np.ravel(parent.attrs.get("imageid_max", [len(groups) - 1]))[0]) + 1
+    announced = int(np.ravel(file[_IMAGES].attrs.get("imageid_max", [len(groups) - 1]))[0]) + 1
     if announced > len(groups):
         notes = (f"{announced} images are announced, but there are {len(groups)}.",)
     particles = np.array([_particles(group) for group in groups])
     return content.stack(
         images,
-        file_format="EMAN2 HDF",
+        file_format=_NAME,
         pixel_size=pixel_size,
         header_pixel_size=_number(groups[0], "apix_x"),
         particles=None if np.isnan(particles).all() else particles,

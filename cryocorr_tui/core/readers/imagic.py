@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from cryocorr_tui.core.model import Stack
-from cryocorr_tui.core.readers.content import HEAD_BYTES, MAX_SIDE, Content, opened
+from cryocorr_tui.core.readers.content import HEAD_BYTES, MAX_SIDE, Content, Glance, opened
 
-__all__ = ["header_path", "read", "recognises"]
+__all__ = ["glance", "header_path", "read", "recognises"]
 
+_NAME = "IMAGIC"
 _RECORD = HEAD_BYTES
 _IFOL, _IYLP, _IXLP, _TYPE, _IZLP, _I4LP = 2, 13, 14, 15, 61, 62
 _DTYPES = {b"REAL": "f4", b"INTG": "i2", b"PACK": "u1", b"LONG": "i4"}
@@ -39,6 +40,29 @@ def read(content: Content, *, pixel_size: float | None) -> Stack:
     InputError
         If the other file is missing, the two do not fit, or they hold a volume or transforms.
     """
+    header_file, pixel_file = _pair(content)
+    with opened(header_file) as header:
+        dtype, shape = _describe(header)
+    with opened(pixel_file) as body:
+        images = body.pixels(dtype, shape, offset=0)
+        if images.nbytes != body.size:
+            raise body.refused(
+                f"it does not fit its {header_file.name} ({images.nbytes} bytes expected,"
+                f" {body.size} found); copy both files again"
+            )
+        return content.stack(images, file_format=_NAME, pixel_size=pixel_size)
+
+
+def glance(content: Content) -> Glance:
+    """Tell what the ``.hed`` file of the pair tells."""
+    header_file, _ = _pair(content)
+    with opened(header_file) as header:
+        _, shape = _describe(header)
+    return content.glance(shape, file_format=_NAME)
+
+
+def _pair(content: Content) -> tuple[Path, Path]:
+    """Return the ``.hed`` and the ``.img`` file of a pair."""
     header_file = header_path(content.path)
     if header_file is None:
         raise ValueError(f"expected a .hed or .img file, received {content.path}")
@@ -49,16 +73,7 @@ def read(content: Content, *, pixel_size: float | None) -> Stack:
                 f"the other half of the IMAGIC pair, {partner.name}, is missing;"
                 " put it into the same folder"
             )
-    with opened(header_file) as header:
-        dtype, shape = _describe(header)
-    with opened(pixel_file) as body:
-        images = body.pixels(dtype, shape, offset=0)
-        if images.nbytes != body.size:
-            raise body.refused(
-                f"it does not fit its {header_file.name} ({images.nbytes} bytes expected,"
-                f" {body.size} found); copy both files again"
-            )
-        return content.stack(images, file_format="IMAGIC", pixel_size=pixel_size)
+    return header_file, pixel_file
 
 
 def _describe(header: Content) -> tuple[np.dtype[np.generic], tuple[int, int, int]]:

@@ -18,10 +18,11 @@ import mrcfile.dtypes
 import numpy as np
 
 from cryocorr_tui.core.model import Stack
-from cryocorr_tui.core.readers.content import MAX_SIDE, Content
+from cryocorr_tui.core.readers.content import MAX_SIDE, Content, Glance
 
-__all__ = ["read", "recognises"]
+__all__ = ["glance", "read", "recognises"]
 
+_NAME = "MRC"
 _HEADER_BYTES = 1024
 _DTYPES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _OTHER_MODES = {
@@ -116,6 +117,30 @@ def read(content: Content, *, pixel_size: float | None) -> Stack:
         If the file is truncated, a volume, a transform, of an unknown mode, or its header makes no
         sense.
     """
+    header, start = _describe(content)
+    images = content.pixels(header.dtype, header.shape, offset=start)
+    surplus = content.size - start - images.nbytes
+    notes: tuple[str, ...] = ()
+    if surplus:
+        notes = (f"{surplus} bytes more than the header tells are left unread.",)
+    return content.stack(
+        images,
+        file_format=_NAME,
+        pixel_size=pixel_size,
+        header_pixel_size=header.pixel_size,
+        notes=notes,
+    )
+
+
+def glance(content: Content) -> Glance:
+    """Tell what the header tells; what `read` refuses by the header is refused."""
+    header, start = _describe(content)
+    content.check_length(header.dtype, header.shape, offset=start)
+    return content.glance(header.shape, file_format=_NAME, header_pixel_size=header.pixel_size)
+
+
+def _describe(content: Content) -> tuple[_Header, int]:
+    """Return the header of a stack, and where its pixels begin."""
     if len(content.head) < _HEADER_BYTES:
         raise content.truncated(_HEADER_BYTES)
     header = _parse(content.head)
@@ -132,19 +157,7 @@ def read(content: Content, *, pixel_size: float | None) -> Stack:
             "this is a 3D volume ({} × {} × {}); give a stack of 2D class averages (if it is one,"
             " set its space group to 0 and name it .mrcs)".format(*header.shape[::-1])
         )
-    start = _HEADER_BYTES + int(header.fields["nsymbt"])
-    images = content.pixels(header.dtype, header.shape, offset=start)
-    surplus = content.size - start - images.nbytes
-    notes: tuple[str, ...] = ()
-    if surplus:
-        notes = (f"{surplus} bytes more than the header tells are left unread.",)
-    return content.stack(
-        images,
-        file_format="MRC",
-        pixel_size=pixel_size,
-        header_pixel_size=header.pixel_size,
-        notes=notes,
-    )
+    return header, _HEADER_BYTES + int(header.fields["nsymbt"])
 
 
 def _parse(head: bytes) -> _Header | None:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.model import Stack
-from cryocorr_tui.core.readers.content import MAX_SIDE, Content
+from cryocorr_tui.core.readers.content import MAX_SIDE, Content, Glance
 
-__all__ = ["read", "recognises"]
+__all__ = ["glance", "read", "recognises"]
 
+_NAME = "SPIDER"
 _WORDS = 64
 _NSLICE, _NROW, _IFORM, _IMAMI, _FMAX, _FMIN, _NSAM = 1, 2, 5, 6, 7, 8, 12
 _LABREC, _LABBYT, _LENBYT, _ISTACK, _MAXIM, _PIXSIZ = 13, 22, 23, 24, 26, 38
@@ -52,6 +53,42 @@ def read(content: Content, *, pixel_size: float | None) -> Stack:
     InputError
         If the file is truncated, damaged, a volume, a transform or an indexed stack.
     """
+    header, image, count = _describe(content)
+    records = content.pixels(image, (count,), offset=_first(header))
+    broken = [k for k, record in enumerate(records) if _is_broken(record)]
+    notes: tuple[str, ...] = ()
+    if broken and len(records) == 1:
+        raise content.damaged("its rows repeat each other and its header tells of other pixels")
+    if broken:
+        numbers = ", ".join(str(k) for k in broken)
+        notes = (f"images {numbers} (counted from 0) are damaged, their rows repeat each other.",)
+    return content.stack(
+        records["pixels"],
+        file_format=_NAME,
+        pixel_size=pixel_size,
+        header_pixel_size=header[_PIXSIZ],
+        notes=notes,
+    )
+
+
+def glance(content: Content) -> Glance:
+    """Tell what the header tells; what `read` refuses by the header is refused."""
+    header, image, count = _describe(content)
+    content.check_length(image, (count,), offset=_first(header))
+    return content.glance(
+        (count, header.whole(_NROW), header.whole(_NSAM)),
+        file_format=_NAME,
+        header_pixel_size=header[_PIXSIZ],
+    )
+
+
+def _first(header: _Header) -> int:
+    """Return where the first image begins: a stack has a header of its own before it."""
+    return header.whole(_LABBYT) if header[_ISTACK] > 0 else 0
+
+
+def _describe(content: Content) -> tuple[_Header, np.dtype[np.void], int]:
+    """Return the header, the layout of an image with its label, and the number of images."""
     header = _parse(content.head)
     if header is None:
         raise content.damaged("the sizes in its SPIDER header make no sense")
@@ -70,28 +107,10 @@ def read(content: Content, *, pixel_size: float | None) -> Stack:
             ("pixels", header.order + "f4", (height, width)),
         ]
     )
-    if header[_ISTACK] > 0:
-        count = header[_MAXIM]
-        if not (count >= 1 and count.is_integer()):
-            raise content.damaged("its SPIDER header counts no images")
-        records = content.pixels(image, (int(count),), offset=label)
-    else:
-        records = content.pixels(image, (1,), offset=0)
-
-    broken = [k for k, record in enumerate(records) if _is_broken(record)]
-    notes: tuple[str, ...] = ()
-    if broken and len(records) == 1:
-        raise content.damaged("its rows repeat each other and its header tells of other pixels")
-    if broken:
-        numbers = ", ".join(str(k) for k in broken)
-        notes = (f"images {numbers} (counted from 0) are damaged, their rows repeat each other.",)
-    return content.stack(
-        records["pixels"],
-        file_format="SPIDER",
-        pixel_size=pixel_size,
-        header_pixel_size=header[_PIXSIZ],
-        notes=notes,
-    )
+    count = header[_MAXIM] if header[_ISTACK] > 0 else 1.0
+    if not (count >= 1 and count.is_integer()):
+        raise content.damaged("its SPIDER header counts no images")
+    return header, image, int(count)
 
 
 def _parse(head: bytes) -> _Header | None:

@@ -6,6 +6,8 @@ Rows stay in file order, row 0 on top.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
@@ -15,14 +17,15 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.errors import InputError
 from cryocorr_tui.core.model import Montage, Stack
-from cryocorr_tui.core.readers.content import Content
+from cryocorr_tui.core.readers.content import Content, Glance
 from cryocorr_tui.core.readers.picture import lay_on_white, rgb_from_opencv
 
-__all__ = ["read", "recognises"]
+__all__ = ["glance", "read", "recognises"]
 
 # tifffile reports by its log, which Python prints to the terminal where nobody else listens.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
+_NAME = "TIFF"
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
 # What tifffile decodes without the package imagecodecs; the rest (LZW, JPEG …) OpenCV can.
@@ -57,35 +60,58 @@ def read(content: Content, *, pixel_size: float | None) -> Stack | Montage:
         If the file is truncated or damaged, its pages differ in size or are volumes, or its colours
         or compression are not read.
     """
+    with _open(content) as tiff:
+        return _read(content, tiff, pixel_size)
+
+
+def glance(content: Content) -> Glance:
+    """Tell what the directories of the pages tell; what `read` refuses by them is refused."""
+    with _open(content) as tiff:
+        pages = list(_pages(content, tiff).values())
+        return content.glance(
+            (len(pages), pages[0].imagelength, pages[0].imagewidth),
+            file_format=_NAME,
+            kind="picture" if len(pages) == 1 else "stack",
+            header_pixel_size=_header_pixel_size(pages[0]),
+        )
+
+
+@contextmanager
+def _open(content: Content) -> Iterator[tifffile.TiffFile]:
     try:
         with tifffile.TiffFile(content.file) as tiff:
-            return _read(content, tiff, pixel_size)
+            yield tiff
     except (InputError, MemoryError):
         raise
     except Exception as error:  # whatever tifffile makes of damaged bytes, none of it ours
         raise content.damaged("its TIFF pages cannot be read, it may be cut short") from error
 
 
-def _read(content: Content, tiff: tifffile.TiffFile, pixel_size: float | None) -> Stack | Montage:
+def _pages(content: Content, tiff: tifffile.TiffFile) -> dict[int, tifffile.TiffPage]:
+    """Return the pages that hold images, by their numbers in the file."""
     everything = list(tiff.pages)
     _check_chain(content, tiff)
     numbers = [k for k, page in enumerate(everything) if not page.is_reduced]
     if not numbers:
         raise content.refused("it holds no images but thumbnails; export it again")
-    pages = [everything[k] for k in numbers]
-    for page in pages:
-        _check_page(content, page)
+    for k in numbers:
+        _check_page(content, everything[k])
     announced = (tiff.imagej_metadata or {}).get("images", 1)
     if announced > len(everything):  # ImageJ describes only the first image beyond 4 GB
         raise content.refused(
             f"it announces {announced} images and describes {len(everything)};"
             " save it as MRC or as single images"
         )
-    pictures = _decoded(content, pages, numbers)
+    return {k: everything[k] for k in numbers}
+
+
+def _read(content: Content, tiff: tifffile.TiffFile, pixel_size: float | None) -> Stack | Montage:
+    pages = _pages(content, tiff)
+    pictures = _decoded(content, list(pages.values()), list(pages))
     options: dict[str, Any] = {
-        "file_format": "TIFF",
+        "file_format": _NAME,
         "pixel_size": pixel_size,
-        "header_pixel_size": _header_pixel_size(pages[0]),
+        "header_pixel_size": _header_pixel_size(next(iter(pages.values()))),
     }
     if len(pictures) == 1:
         return content.montage(pictures[0], **options)

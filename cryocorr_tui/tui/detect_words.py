@@ -1,0 +1,63 @@
+"""What the screen of squares and classes says in words."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryocorr_tui.core.model import ClassAverage, Square
+
+__all__ = ["class_in_words", "counts_in_words", "square_in_words"]
+
+MOST_SOURCES = 6  # named with their counts
+
+
+def square_in_words(k: int, square: Square, quality: float) -> str:
+    """Return what is known of the square of index `k`, a few lines."""
+    lines = [
+        f"square {k}: {square.width:.0f}×{square.height:.0f} px",
+        f"at {square.x:.0f}, {square.y:.0f}{', cut by the edge' if square.cut else ''}",
+        f"confidence {square.confidence:.2f}{_quality(quality)}",
+    ]
+    if square.hit is not None:
+        mirrored = ", mirrored" if square.hit.mirrored else ""
+        lines.append(f"score {square.hit.score:.2f}, turned {square.hit.rotation:.0f}°{mirrored}")
+    labels = square.labels
+    if labels is not None and labels.selected:
+        lines.append("framed as selected")
+    if labels is not None and labels.text:
+        lines.append(f"print: {labels.text}")
+    return "\n".join(lines)
+
+
+def class_in_words(item: ClassAverage, quality: float) -> str:
+    """Return what is known of a class average, a few lines."""
+    height, width = item.image.shape
+    lines = [
+        f"class {item.class_id}: image {item.source_index}",
+        f"of {Path(item.source).name}",
+        f"{width}×{height} px{_quality(quality)}",
+    ]
+    if item.particles is not None:
+        lines.append(f"{item.particles:.0f} particles")
+    if item.resolution is not None:
+        lines.append(f"{item.resolution:.1f} Å")
+    return "\n".join(lines)
+
+
+def counts_in_words(classes: Sequence[ClassAverage]) -> str:
+    """Return how many classes there are, and of which file."""
+    counts = Counter(item.source for item in classes)
+    lines = [f"{len(classes)} classes in {len(counts)} file{'s' * (len(counts) != 1)}"]
+    if len(counts) > 1:
+        named = counts.most_common(MOST_SOURCES)
+        lines += [f"{count:>5} {Path(source).name}" for source, count in named]
+        rest = len(counts) - len(named)
+        lines += [f"      and {rest} files more"] if rest else []
+    return "\n".join(lines)
+
+
+def _quality(quality: float) -> str:
+    return "" if math.isnan(quality) else f", quality {quality:.2f}"
