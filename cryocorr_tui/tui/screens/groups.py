@@ -228,6 +228,7 @@ class GroupsScreen(StepScreen):
         missing = self._missing()
         self.query_one("#groups-parts").display = not missing
         told = self.query_one("#groups-told", Static)
+        told.set_class(bool(missing), "-alone")
         if missing:
             told.update(missing)
             return

@@ -43,7 +43,7 @@ class PairGallery(Gallery):
         self.show_entries(0)
 
     def show(self, ranking: Ranking, shown: NDArray[np.intp]) -> None:
-        """Show pairs; the cursor stays on its own where that is among them.
+        """Show pairs; the cursor stays on its own where that is among them, or on the first.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class PairGallery(Gallery):
             Places in it, in the order to show.
         """
         pair, cursor = self.pair, min(self.cursor, max(shown.size - 1, 0))
-        if pair is not None and (place := ranking.find(*pair)) is not None:
+        if pair is not None and cursor and (place := ranking.find(*pair)) is not None:
             at = np.flatnonzero(shown == place)
             cursor = int(at[0]) if at.size else cursor
         self.ranking, self.shown = ranking, shown
