@@ -19,7 +19,8 @@ def square_in_words(k: int, square: Square, quality: float) -> str:
     lines = [
         f"square {k}: {square.width:.0f}×{square.height:.0f} px",
         f"at {square.x:.0f}, {square.y:.0f}{', cut by the edge' if square.cut else ''}",
-        f"confidence {square.confidence:.2f}{_quality(quality)}",
+        f"confidence {square.confidence:.2f}",
+        *_quality(quality),
     ]
     if square.hit is not None:
         mirrored = ", mirrored" if square.hit.mirrored else ""
@@ -38,7 +39,8 @@ def class_in_words(item: ClassAverage, quality: float) -> str:
     lines = [
         f"class {item.class_id}: image {item.source_index}",
         f"of {Path(item.source).name}",
-        f"{width}×{height} px{_quality(quality)}",
+        f"{width}×{height} px",
+        *_quality(quality),
     ]
     if item.particles is not None:
         lines.append(f"{item.particles:.0f} particles")
@@ -51,7 +53,7 @@ def counts_in_words(classes: Sequence[ClassAverage]) -> str:
     """Return how many classes there are, and of which file."""
     counts = Counter(item.source for item in classes)
     lines = [f"{len(classes)} classes in {len(counts)} file{'s' * (len(counts) != 1)}"]
-    if len(counts) > 1:
+    if 1 < len(counts) < len(classes):
         named = counts.most_common(MOST_SOURCES)
         lines += [f"{count:>5} {Path(source).name}" for source, count in named]
         rest = len(counts) - len(named)
@@ -59,5 +61,5 @@ def counts_in_words(classes: Sequence[ClassAverage]) -> str:
     return "\n".join(lines)
 
 
-def _quality(quality: float) -> str:
-    return "" if math.isnan(quality) else f", quality {quality:.2f}"
+def _quality(quality: float) -> list[str]:
+    return [] if math.isnan(quality) else [f"quality {quality:.2f}"]

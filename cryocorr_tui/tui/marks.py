@@ -58,10 +58,14 @@ def _mark_of(told: Glance) -> Mark:
     if told.kind == "picture":
         return Mark("picture", f"{told.format} picture · {size}", f"{told.format} {size}")
     box = f"{told.width}²" if told.width == told.height else size
-    words = f"{told.format} stack · {told.images} × {box}"
+    if told.images == 1:
+        kind, boxes = "image", box
+    else:
+        kind, boxes = "stack", f"{told.images} × {box}"
+    words = f"{told.format} {kind} · {boxes}"
     if told.pixel_size:
         words += f" · {told.pixel_size:g} Å"
-    short = f"{told.format.removeprefix('EMAN2 ')} {told.images} × {box}"
+    short = f"{told.format.removeprefix('EMAN2 ')} {boxes}"
     return Mark("stack", words, short, told.images)
 
 

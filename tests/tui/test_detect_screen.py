@@ -189,6 +189,18 @@ async def test_another_least_box_looks_for_squares_anew(montage: Path) -> None:
         assert count(app) == 10
 
 
+async def test_a_knob_that_makes_no_sense_turns_nothing(montage: Path) -> None:
+    app = app_with(montage)
+    async with app.run_test(size=SIZE) as pilot:
+        await taken(pilot, app)
+        await pilot.press("o")
+        app.screen.query_one("#min-box", Field).value = "5"
+        await pilot.press("enter")
+        await pilot.pause(0.1)
+        assert app.session.settings.min_box == 24
+        assert count(app) == 10
+
+
 async def test_corrections_are_not_lost_without_a_question(montage: Path) -> None:
     app = app_with(montage)
     async with app.run_test(size=SIZE) as pilot:

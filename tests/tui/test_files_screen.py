@@ -100,11 +100,11 @@ async def test_typing_narrows_the_tree_and_escape_brings_all_back(folder: Path) 
     app = app_in(folder)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: len(shown(app)) == 6)
-        await pilot.press("slash", *"mrcs")
-        assert shown(app) == ["a2.mrcs", "a10.mrcs", "cut.mrcs"]
+        await pilot.press("slash", *".mrcs")
+        assert shown(app) == ["more", "a2.mrcs", "a10.mrcs", "cut.mrcs"]
         await pilot.press("enter")
         assert app.screen.focused is app.screen.query_one(FileTree)
-        await pilot.press("space")
+        await pilot.press("down", "space")
         assert app.session.files == [folder / "a2.mrcs"]
         await pilot.press("escape")
         assert len(shown(app)) == 6

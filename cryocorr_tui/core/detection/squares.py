@@ -29,6 +29,7 @@ __all__ = ["detect_squares", "grey_picture"]
 
 Bytes = NDArray[np.uint8]
 
+LEAST_MIN_BOX = 12  # pixels; smaller squares do not tell from letters
 SEARCH_PIXELS = 2_000_000  # larger pictures are searched on a reduced copy
 # Pixels of a picture, and of a square in it, that is looked at once more at half the size.
 LEAST_SIDE_FROM_AFAR = 64
@@ -82,8 +83,8 @@ def detect_squares(montage: Montage, *, bottom_up: bool = False, min_box: int = 
     NoSquaresError
         Where no grid is found.
     """
-    if min_box < 12:
-        raise ValueError(f"min_box must be at least 12 pixels, received {min_box}")
+    if min_box < LEAST_MIN_BOX:
+        raise ValueError(f"min_box must be at least {LEAST_MIN_BOX} pixels, received {min_box}")
     panels = _find_zoomed_panels(montage.picture, min_box)
     if not panels:
         raise NoSquaresError(

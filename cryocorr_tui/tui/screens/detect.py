@@ -18,6 +18,7 @@ from textual_plotext import PlotextPlot
 from cryocorr_tui.core.first_look import FirstLook, look
 from cryocorr_tui.core.inputs import Inputs, replace_squares
 from cryocorr_tui.core.model import ClassAverage, Detection, FloatArray, Montage, Settings
+from cryocorr_tui.core.overlay import confidence_colour
 from cryocorr_tui.core.reference import ReferenceSpec
 from cryocorr_tui.core.square_editing import EditedSquares
 from cryocorr_tui.tui.detect_words import class_in_words, counts_in_words, square_in_words
@@ -34,6 +35,7 @@ __all__ = ["SCREEN", "DetectScreen"]
 PAUSE = 0.6  # seconds without a correction before the squares are looked at anew
 SHEET = -1  # the view of all that is not cut from a picture
 BINS = 10
+BAR_COLOUR = confidence_colour(1.0)
 
 
 class DetectScreen(StepScreen):
@@ -184,7 +186,7 @@ class DetectScreen(StepScreen):
             (self.sheet if view == SHEET else self.montage_view).focus()
         self._show_words()
         self.query_one(Knobs).show_hunt(self._hunting)
-        self.query_one(Knobs).display = view != SHEET
+        self.query_one(Knobs).display = view not in (None, SHEET)
         self.refresh_bindings()
 
     def _show_sheet(self) -> None:
@@ -310,9 +312,11 @@ class DetectScreen(StepScreen):
 
     def _show_quality(self, quality: FloatArray) -> None:
         plot = self.query_one(PlotextPlot)
-        counts, edges = np.histogram(quality[~np.isnan(quality)], bins=BINS, range=(0, 1))
+        known = quality[~np.isnan(quality)]
+        plot.display = bool(known.size)
+        counts, edges = np.histogram(known, bins=BINS, range=(0, 1))
         plot.plt.clear_data()
-        plot.plt.bar((edges[:-1] + edges[1:]) / 2, counts.tolist(), width=0.9)
+        plot.plt.bar((edges[:-1] + edges[1:]) / 2, counts.tolist(), width=0.9, color=BAR_COLOUR)
         most = max(int(counts.max()), 1)
         plot.plt.title("quality")
         plot.plt.yticks([0, most])

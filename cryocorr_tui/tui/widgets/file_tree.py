@@ -220,11 +220,13 @@ class FileTree(Tree[Entry]):
         return listing.entries if listing else []
 
     def _fits(self, entry: Entry) -> bool:
-        """Tell whether an entry, or anything known to be in it, has the wanted name."""
-        wanted = self.narrowed.casefold()
-        return wanted in entry.path.name.casefold() or (
-            entry.is_folder and any(map(self._fits, self._entries(entry.path)))
-        )
+        """Tell whether an entry, or anything that is or may be in it, has the wanted name."""
+        if self.narrowed.casefold() in entry.path.name.casefold():
+            return True
+        if not entry.is_folder:
+            return False
+        unread = entry.path not in self._listings
+        return unread or any(map(self._fits, self._entries(entry.path)))
 
     def watch_narrowed(self) -> None:
         """Show fewer files, or all of them again."""

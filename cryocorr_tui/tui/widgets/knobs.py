@@ -11,8 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.timer import Timer
+from textual.validation import Integer, Number
 from textual.widgets import Checkbox, Input, Label
 
+from cryocorr_tui.core.detection import LEAST_MIN_BOX
 from cryocorr_tui.core.model import Settings
 
 __all__ = ["Knobs"]
@@ -62,7 +64,13 @@ class Knobs(Vertical):
         """Lay out a line for each."""
         with Horizontal():
             yield Label("min box")
-            yield Field(f"{self._settings.min_box}", id="min-box", compact=True, type="integer")
+            yield Field(
+                f"{self._settings.min_box}",
+                id="min-box",
+                compact=True,
+                type="integer",
+                validators=[Integer(minimum=LEAST_MIN_BOX)],
+            )
         with Horizontal(classes="hunt"):
             yield Label("least score")
             yield Field(
@@ -71,6 +79,8 @@ class Knobs(Vertical):
                 compact=True,
                 type="number",
                 placeholder="from decoys",
+                validators=[Number(0.01, 1)],
+                valid_empty=True,
             )
         with Horizontal(classes="hunt"):
             yield Label("scales")
@@ -111,13 +121,12 @@ class Knobs(Vertical):
 
     def _as_typed(self) -> Settings | None:
         """Return the settings, None where a field makes no sense (yet)."""
+        fields = self.query(Field)
+        if any(not field.is_valid for field in fields):
+            return None
         min_box = _numbers(self.query_one("#min-box", Field).value)
         threshold = _numbers(self.query_one("#threshold", Field).value)
         scales = _numbers(self.query_one("#scales", Field).value)
-        if len(min_box) != 1 or min_box[0] < 1 or len(threshold) > 1:
-            return None
-        if threshold and not 0 < threshold[0] <= 1:
-            return None
         if len(scales) != 2 or not 0 < scales[0] <= scales[1]:
             return None
         return replace(
