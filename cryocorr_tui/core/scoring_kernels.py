@@ -519,22 +519,25 @@ def ring_sums(
     ----------
     first : (m, box, box // 2 + 1) complex64
     which : (p,) int64
-    second : (p, box, box // 2 + 1) complex64
+    second : (p, box, shells) complex64
+        All columns of the spectra, or the first few, which hold the first few shells.
     shell, weight : (box, box // 2 + 1)
         From `metrics.shell_index`.
 
     Returns
     -------
-    (p, box // 2 + 1) float64
+    (p, shells) float64
     """
-    shells = second.shape[2]
+    box, shells = second.shape[1:]
     curve = np.empty((len(which), shells))
     for pair in numba.prange(len(which)):
         cross, power_a, power_b = np.zeros(shells + 1), np.zeros(shells + 1), np.zeros(shells + 1)
-        for row in range(second.shape[1]):
+        for row in range(box):
+            if shell[row, 0] >= shells:
+                continue
             for c in range(shells):
                 a, b = first[which[pair], row, c], second[pair, row, c]
-                at, w = shell[row, c], weight[row, c]
+                at, w = min(shell[row, c], shells), weight[row, c]
                 cross[at] += w * (a.real * b.real + a.imag * b.imag)
                 power_a[at] += w * (a.real * a.real + a.imag * a.imag)
                 power_b[at] += w * (b.real * b.real + b.imag * b.imag)
