@@ -18,7 +18,7 @@ from cryocorr_tui.core.frc import RingAgreement
 from cryocorr_tui.core.metrics import frc_crossing
 from cryocorr_tui.core.model import METRICS, FloatArray, Pose
 from cryocorr_tui.core.sampling import PosedPairs
-from cryocorr_tui.core.scoring_kernels import HARDLY, elect, metric_rows
+from cryocorr_tui.core.scoring_kernels import HARDLY, metric_rows, score_finalists
 
 if TYPE_CHECKING:
     from cryocorr_tui.core.run import Run
@@ -119,17 +119,10 @@ class PoseScorer:
         standing[..., 0] = True
         finalists = np.zeros((1, 1, FINALISTS, 4), dtype=np.float32)
         finalists[0, 0, 0] = poses[0]
+        scores = score_finalists(self._rows, self._fine, finalists, standing, self._hidden)
+        ncc, ssim, nmi = scores[0, 0, 0].tolist()
         shares = [self._weights.of(metric) for metric in METRICS]
-        ncc_share, ssim_share, nmi_share = (share / sum(shares) for share in shares)
-        elected = elect(
-            self._rows,
-            self._fine,
-            finalists,
-            standing,
-            (ncc_share, ssim_share, nmi_share),
-            self._hidden,
-        )
-        blend, ncc, ssim, nmi = elected[0, 0, :4].tolist()
+        blend = float(np.dot(shares, (ncc, ssim, nmi)) / sum(shares))
         one = np.zeros(1, dtype=np.int64)
         curve = self._agreement.curves(
             self._frc_rows, self._fine, self._random, (1, 1), PosedPairs(one, one, poses)
