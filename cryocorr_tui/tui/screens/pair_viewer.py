@@ -66,8 +66,10 @@ class Panel(Picture):
         super().__init__(id=f"panel-{name}", classes="panel")
         self._shown: tuple[NDArray[np.uint8] | None, View | None] = None, None
 
-    def offer(self, image: NDArray[np.uint8] | None, view: View | None) -> None:
-        """Show a picture if it is not there already."""
+    def offer(self, title: str, image: NDArray[np.uint8] | None, view: View | None) -> None:
+        """Show a picture under its title, each if it is not there already."""
+        if title != self.border_title:
+            self.border_title = title
         before, view_before = self._shown
         same = image is before or (
             image is not None and before is not None and np.array_equal(image, before)
@@ -238,8 +240,6 @@ class PairViewer(Screen[None]):
         assert run is not None, "the viewer needs a run"
         self._run = run
         self._blinker = self.set_interval(SECONDS_A_FLASH, self._flip, pause=True)
-        for name, title in (("difference", "A - B"), ("overlay", "A magenta, B green")):
-            self._panel(name).border_title = title
         self.show_pair(self.look.i, self.look.j)
         if self._pairs is None:
             self.run_worker(self._rank, thread=True, group="rank", exit_on_error=False)
@@ -339,15 +339,18 @@ class PairViewer(Screen[None]):
 
     def _show_pictures(self) -> None:
         i, j = self.look.i, self.look.j
+        how = " enhanced" if self.look.enhanced else ""
+        titles = {
+            "a": f"A: {i}{how}",
+            "b": f"B: {j} on {i}{how}",
+            "difference": "A - B",
+            "overlay": "A magenta, B green",
+        }
         for name in PANELS:
             shown = "a" if name == "b" and self._flipped else name
             image = self._pictures.get(shown)
             view = None if image is None else self.magnifier.view_of(len(image))
-            self._panel(name).offer(image, view)
-        how = " enhanced" if self.look.enhanced else ""
-        self._panel("a").border_title = f"A: {i}{how}"
-        titles = {False: f"B: {j} on {i}{how}", True: f"A: {i}{how}"}
-        self._panel("b").border_title = titles[self._flipped]
+            self._panel(name).offer(titles[shown], image, view)
 
     def _rows(self) -> list[Row]:
         if self.pair is None:
