@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from rich.text import Text
 from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
@@ -115,6 +116,7 @@ class CryocorrApp(PictureHost[None]):
         session_path: Path | None = None,
     ) -> None:
         super().__init__()
+        self.animation_level = "none"  # every frame is sent over the line
         self.session = session
         self.log_path = log_path
         self._run_folder, self._run_at_once = run_folder, run_at_once
@@ -123,6 +125,7 @@ class CryocorrApp(PictureHost[None]):
         self.changed: Signal[Changed] = Signal(self, "changed")
         self._job: Worker[None] | None = None
         self._one_at_a_time = threading.Lock()
+        self._leaving = threading.Event()
         self._tiles_to_paint = self._map_has_gaps = False
 
     # --- beginning and end
@@ -155,8 +158,21 @@ class CryocorrApp(PictureHost[None]):
 
     def on_unmount(self) -> None:
         """Keep the session, and let the run end where it is."""
+        self._leaving.set()
         self.save_session()
         self.cancel_job()
+
+    def _fatal_error(self) -> None:
+        """Leave with a sentence after a mistake of the program; the log has the rest of it."""
+        log.exception("the app failed", exc_info=self._exception)
+        self.save_session()
+        where = "" if self.log_path is None else f" The details are in {self.log_path}."
+        self.panic(
+            Text(
+                f"cryocorr: this should not have happened ({self._exception}); what was chosen and "
+                f"scored is kept, and cryocorr in this folder goes on from there.{where}"
+            )
+        )
 
     def save_session(self) -> None:
         """Keep what was chosen, for the next time the app opens in this folder."""
@@ -199,12 +215,8 @@ class CryocorrApp(PictureHost[None]):
         from cryocorr_tui.core.load import LoadSampler
 
         sampler = LoadSampler()
-        worker, pause = get_current_worker(), threading.Event()
-        while not worker.is_cancelled and self.is_running:
-            pause.wait(SECONDS_BETWEEN_SAMPLES)
-            load = sampler.sample()
-            if not worker.is_cancelled and self.is_running:
-                self.call_later(self._show_load, load)
+        while not self._leaving.wait(SECONDS_BETWEEN_SAMPLES):
+            self.call_later(self._show_load, sampler.sample())
 
     def _show_load(self, load: Load) -> None:
         self.load = load
@@ -235,6 +247,11 @@ class CryocorrApp(PictureHost[None]):
     def busy(self) -> bool:
         """Whether the worker has something to do."""
         return self._job is not None
+
+    @property
+    def working(self) -> bool:
+        """Whether the worker's thread is at it, as for a moment after it was cancelled."""
+        return self._one_at_a_time.locked()
 
     def _consume(self, job: str, events: Callable[[], Iterator[Any]]) -> None:
         worker = get_current_worker()

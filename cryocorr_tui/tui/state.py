@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tomllib
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 
 import platformdirs
 
+from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.files import atomic_path
 from cryocorr_tui.core.run_recipe import settings_from
 from cryocorr_tui.tui.session import Session
 
-__all__ = ["Saved", "log_file", "saved_session", "session_file"]
+__all__ = ["Saved", "keymap", "log_file", "saved_session", "session_file"]
 
 VERSION = 1
 
@@ -24,6 +26,30 @@ def log_file() -> Path | None:
     """Return where to log to; None where the user's state folder cannot be written."""
     folder = _state_folder()
     return None if folder is None else folder / "cryocorr.log"
+
+
+def keymap() -> dict[str, str]:
+    """Return the user's own keys, by the id of a binding: section ``[keys]`` of ``config.toml``.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be understood.
+    """
+    path = platformdirs.user_config_path("cryocorr") / "config.toml"
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is no TOML file ({error}); mend or remove it.") from error
+    keys = told.get("keys", {})
+    if not isinstance(keys, dict) or not all(isinstance(key, str) for key in keys.values()):
+        raise SettingsError(
+            f'{path}: [keys] must hold keys by the names of actions, as in "matrix.next" = "n"; '
+            "mend or remove it."
+        )
+    return keys
 
 
 def session_file(folder: Path) -> Path | None:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from cryocorr_tui.core.choices import Choices
+from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.grouping import group_classes
 from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings
 from cryocorr_tui.tui.session import Session
-from cryocorr_tui.tui.state import Saved, saved_session, session_file
+from cryocorr_tui.tui.state import Saved, keymap, saved_session, session_file
 
 
 @pytest.fixture
@@ -77,3 +78,16 @@ def test_decisions_about_other_classes_are_not_taken_over() -> None:
     other = Choices(5, None)
     other.take_over(choices.as_dict(), lambda height: pytest.fail("nothing to cut"))
     assert not other.dropped
+
+
+def test_keys_of_the_user_s_own_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert keymap() == {}
+    (tmp_path / "cryocorr").mkdir()
+    config = tmp_path / "cryocorr" / "config.toml"
+    config.write_text('[keys]\n"matrix.next" = "f5,n"\n')
+    assert keymap() == {"matrix.next": "f5,n"}
+    for text in ("[keys", "[keys]\na = 3\n", "keys = 1\n"):
+        config.write_text(text)
+        with pytest.raises(SettingsError, match=r"config\.toml"):
+            keymap()

@@ -272,9 +272,9 @@ class PairsScreen(StepScreen):
 
     def on_gallery_opened(self, event: Gallery.Opened) -> None:
         """Open the pair viewer."""
-        pair = self.query_one(PairGallery).pair
-        if pair is not None:
-            self.cryocorr.open_pair(*pair)
+        gallery = self.query_one(PairGallery)
+        if gallery.pair is not None:
+            self.cryocorr.open_pair(*gallery.pair, gallery.pairs())
 
     def action_copy(self) -> None:
         """Copy the numbers of the pair as a line of text."""
