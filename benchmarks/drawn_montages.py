@@ -57,6 +57,7 @@ class Look:
     text: bool = False
     selected: float = 0.0
     selected_outside: float = 0.0
+    selection: int = 0  # width of a frame around nearly every square, on it or (< 0) outside
     level: float = 95.0  # mean grey level of the backgrounds
     slope: float = 0.0  # grey levels from one side of a square to the other
     scale_bar: bool = False
@@ -104,6 +105,9 @@ KINDS: tuple[str, ...] = (
     "thick frame around each",
     "log window",
     "faint gutters, enlarged",
+    "nearly all selected",
+    "touching, one level",
+    "touching, two or three",
 )
 
 NEGATIVES: tuple[str, ...] = (
@@ -361,6 +365,29 @@ def _look(kind: str, rng: np.random.Generator) -> Look:
                 grain=1.2,
                 spread=2.0,
             )
+        case "nearly all selected":
+            width = int(rng.integers(3, 9))
+            outside = rng.random() < 0.5
+            level = int(rng.choice([0, 230, 128]))
+            gap = int(rng.integers(0, 12))
+            return replace(
+                look,
+                box=max(look.box, 64),
+                rows=max(look.rows, 3),
+                columns=max(look.columns, 3),
+                selection=-width if outside else width,
+                gutter=2 * width + gap if outside else gap,
+                gutter_level=level,
+                margin=width + 4,
+                page_level=level,
+            )
+        case "touching, one level":
+            return replace(look, spread=3.0, content="particle", grain=0.8)
+        case "touching, two or three":
+            count = int(rng.integers(2, 4))
+            rows, columns = (1, count) if rng.random() < 0.7 else (count, 1)
+            spread = float(rng.uniform(3, 15))
+            return replace(look, rows=rows, columns=columns, content="particle", spread=spread)
     raise ValueError(f"expected one of {KINDS}, received {kind!r}")
 
 
@@ -455,8 +482,21 @@ def _write_on(
     if rng.random() < look.selected_outside:
         colour = _any_of((RED, ORANGE), rng)
         cv2.rectangle(picture, (x - 3, y - 3), (x + box + 2, y + box + 2), colour, 3)
+    if look.selection and not first and rng.random() < 0.9:
+        _draw_frame(picture, x, y, box, look.selection, _any_of((RED, ORANGE, GREEN, WHITE), rng))
     if look.scale_bar and first:
         cv2.line(picture, (x + 8, y + box // 4), (x + 8, y + box * 3 // 4), WHITE, 2)
+
+
+def _draw_frame(
+    picture: Picture, x: int, y: int, box: int, width: int, colour: tuple[int, int, int]
+) -> None:
+    """Draw a frame of a width just inside the sides of a square, or (< 0) just outside."""
+    out = max(-width, 0)
+    part = picture[y - out : y + box + out, x - out : x + box + out]
+    thick = abs(width)
+    for side in (part[:thick], part[-thick:], part[:, :thick], part[:, -thick:]):
+        side[:] = colour
 
 
 def _text(

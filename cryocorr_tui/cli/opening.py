@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -69,7 +70,7 @@ def open_app(
 
     from cryocorr_tui.tui.app import CryocorrApp
     from cryocorr_tui.tui.session import Session
-    from cryocorr_tui.tui.state import log_file
+    from cryocorr_tui.tui.state import keymap, log_file, saved_session, session_file
 
     log_path = log_file()
     if log_path is not None:
@@ -82,7 +83,22 @@ def open_app(
         begin = folders[0]
     elif folders:
         session.folder = folders[0]
-    app = CryocorrApp(session, log_path=log_path, run_folder=begin, run_at_once=anew)
+    session_path = None if anew else session_file(Path())
+    app = CryocorrApp(
+        session,
+        log_path=log_path,
+        run_folder=begin,
+        run_at_once=anew,
+        saved=None if inputs else saved_session(session_path),
+        session_path=session_path,
+    )
     app.wanted = graphics
     app.set_reactive(CryocorrApp.terminal, terminal)
-    app.run()
+    app.set_keymap(keymap())
+    # A loop of our own: asyncio.run would wait for the threads of a run that goes on.
+    app.run(loop=asyncio.new_event_loop())
+    logging.shutdown()
+    if app.working:  # what is scored is in the store, which survives also this
+        os._exit(app.return_code or 0)
+    if app.return_code:
+        raise SystemExit(app.return_code)

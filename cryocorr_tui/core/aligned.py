@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 DARKEST, BRIGHTEST = 0.5, 99.5  # percentiles that become black and white
-WIDEST = 3.0  # standard deviations of a difference that have the full colour
+WIDEST = 2.0  # standard deviations of a difference that have the full colour
 MAGENTA, GREEN = np.array([255, 0, 255]), np.array([0, 255, 0])
 
 

@@ -26,8 +26,8 @@ OVERSAMPLING = 2  # bilinear interpolation of this finer picture is exact enough
 FINALISTS = 4  # poses of a pair that stand for election by the blend
 UNPROMISING = 0.04  # a peak this much below the best coarse correlation is never the best pose
 HOPELESS = 0.05  # a refined pose this much below the best NCC never has the best blend
-COARSE_STEPS = 5  # on a quarter of the mask's pixels, before one last step on half of them
-STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
+COARSE_STEPS = 4  # on a quarter of the mask's pixels, before one last step on half of them
+STILL = 0.1  # no further step is due when the rim of the mask moved less than this many pixels
 LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
 _RUN = 256  # pixels sampled at a time
 DISTINCT = 2.0  # pixels at the rim or of shift that make two poses different
@@ -199,20 +199,21 @@ def sample_aligned(
     part_u = np.empty(_RUN, dtype=np.float32)
     part_v = np.empty(_RUN, dtype=np.float32)
     for first in range(0, len(x), _RUN):
-        count = min(_RUN, len(x) - first)
-        for q in range(count):
-            px, py = x[first + q], y[first + q]
-            u = min(max(np.float32(u_by_x * px + u_by_y * py + origin_u), zero), last)
-            v = min(max(np.float32(sine * px + cosine * py + origin_v), zero), last)
+        # Indices that start at 0 in every slice let the arithmetic vectorise.
+        run = slice(first, first + _RUN)
+        run_x, run_y, run_out = x[run], y[run], out[run]
+        for q in range(len(run_x)):
+            u = min(max(np.float32(u_by_x * run_x[q] + u_by_y * run_y[q] + origin_u), zero), last)
+            v = min(max(np.float32(sine * run_x[q] + cosine * run_y[q] + origin_v), zero), last)
             left, top = np.int32(u), np.int32(v)
             part_u[q] = u - np.float32(left)
             part_v[q] = v - np.float32(top)
             at[q] = np.int32(top * np.int32(side)) + left
-        for q in range(count):
+        for q in range(len(run_x)):
             k = np.uint64(np.uint32(at[q]))
             upper = flat[k] + part_u[q] * (flat[k + right] - flat[k])
             lower = flat[k + below] + part_u[q] * (flat[k + beyond] - flat[k + below])
-            out[first + q] = upper + part_v[q] * (lower - upper)
+            run_out[q] = upper + part_v[q] * (lower - upper)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
@@ -329,21 +330,16 @@ def _refine_tile(
         for k in range(candidates):
             if correlation[k, i, j] == -np.inf or correlation[k, i, j] < promising:
                 continue
-            trial = np.empty(4, dtype=np.float32)
-            trial[0] = rotation[k, i, j]
-            trial[1] = shift_y[k, i, j]
-            trial[2] = shift_x[k, i, j]
-            trial[3] = k // half
+            pose[k, 0] = rotation[k, i, j]
+            pose[k, 1] = shift_y[k, i, j]
+            pose[k, 2] = shift_x[k, i, j]
+            pose[k, 3] = k // half
             for _ in range(COARSE_STEPS):
-                sample_aligned(columns[j], trial, x[:coarse], y[:coarse], buffer, OVERSAMPLING)
+                sample_aligned(columns[j], pose[k], x[:coarse], y[:coarse], buffer, OVERSAMPLING)
                 _sums(buffer, values[i], slopes[i], coarse, sums)
-                reached = _ncc(sums, coarse, part)
-                if reached <= found[k]:
-                    break
-                found[k] = reached
-                pose[k] = trial
+                found[k] = _ncc(sums, coarse, part)
                 moved = _step(
-                    trial, sums, inverse_hessian[i], projection[i], part, radius, max_shift
+                    pose[k], sums, inverse_hessian[i], projection[i], part, radius, max_shift
                 )
                 if moved < STILL:
                     break

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from cryocorr_tui.core.model import Groups
 
@@ -100,6 +101,34 @@ class Choices:
             "kept": ["false" if k in self.dropped else "true" for k in range(self.n)],
             "assigned": [self.assigned.get(k, "") for k in range(self.n)],
         }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was decided as JSON can hold it; the cut only where it was moved."""
+        moved = self.groups is not None and self.groups is not self.automatic
+        return {
+            "classes": self.n,
+            "dropped": sorted(self.dropped),
+            "assigned": [list(pair) for pair in self.assigned.items()],
+            "cut": self.groups.threshold if self.groups is not None and moved else None,
+        }
+
+    def take_over(self, told: Mapping[str, Any], regroup: Callable[[float], Groups]) -> None:
+        """Decide as `as_dict` tells; nothing where that was about another number of classes.
+
+        Parameters
+        ----------
+        told : mapping
+            Of `as_dict`.
+        regroup : callable
+            Gives the groups at a height of the cut.
+        """
+        if told["classes"] != self.n:
+            return
+        if told["cut"] is not None and self.groups is not None:
+            self.regroup(regroup(told["cut"]))
+        self.drop(told["dropped"])
+        for class_id, group in told["assigned"]:
+            self.assign([class_id], group)
 
     @property
     def _moving(self) -> bool:

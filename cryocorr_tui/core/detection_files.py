@@ -17,6 +17,7 @@ from cryocorr_tui.core.inputs import Inputs, to_class_averages
 from cryocorr_tui.core.model import ClassAverage, Montage
 from cryocorr_tui.core.overlay import draw_overlay
 from cryocorr_tui.core.preprocessing import fourier_resample
+from cryocorr_tui.core.readers.picture import swap_red_and_blue
 
 __all__ = ["write_detection", "write_squares"]
 
@@ -73,18 +74,35 @@ def _overlay_names(montages: Sequence[Montage]) -> list[str]:
 
 
 def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write an RGB picture, of which nothing is kept: its colours are swapped in place."""
     with atomic_path(path) as partial:
-        encoded = cv2.imencode(".png", picture[..., ::-1])[1]
-        partial.write_bytes(encoded.tobytes())
+        swap_red_and_blue(picture)
+        encoded = cv2.imencode(".png", picture)[1]
+        partial.write_bytes(encoded.data)
 
 
 def _write_stack(path: Path, classes: Sequence[ClassAverage]) -> None:
     """Write all class averages as one MRC stack, in the box of the smallest."""
     box = min(item.image.shape[0] for item in classes)
-    images = np.concatenate([fourier_resample(item.image[None], box) for item in classes])
     pixel_size = classes[0].pixel_size
-    with atomic_path(path) as partial, mrcfile.new(partial) as mrc:
-        mrc.set_data(images)
+    shape = len(classes), box, box
+    with (
+        atomic_path(path) as partial,
+        mrcfile.new_mmap(partial, shape, mrc_mode=2, overwrite=True) as mrc,
+    ):
+        for image, item in zip(mrc.data, classes, strict=True):
+            image[:] = fourier_resample(item.image[None], box)[0]
+        _describe(mrc)
         mrc.set_image_stack()
         if pixel_size is not None:
             mrc.voxel_size = pixel_size * classes[0].image.shape[0] / box
+
+
+def _describe(mrc: mrcfile.mrcmemmap.MrcMemmap) -> None:
+    """Set the statistics of a header image by image: mrcfile would copy the stack to float64."""
+    header, images = mrc.header, mrc.data
+    header.dmin, header.dmax = images.min(), images.max()
+    means = [image.mean(dtype=np.float64) for image in images]
+    variances = [image.var(dtype=np.float64) for image in images]
+    header.dmean = np.mean(means)
+    header.rms = np.sqrt(np.mean(variances) + np.var(means))

@@ -12,17 +12,17 @@ from typing import Any
 
 from array_api_compat import array_namespace, is_numpy_array
 
-from cryocorr_tui.core import scoring_kernels
 from cryocorr_tui.core.alignment import OVERSAMPLING
-from cryocorr_tui.core.metrics import BINS, CLIP, SSIM_C1, SSIM_C2, SSIM_WINDOW
+from cryocorr_tui.core.metrics import BINS, CLIP, SSIM_C1, SSIM_C2
 from cryocorr_tui.core.sampling import PosedPairs, on_square, parts, put_back, sample_pairs
-from cryocorr_tui.core.scoring_kernels import HARDLY, MetricRows
+from cryocorr_tui.core.scoring_kernels import HARDLY, MetricRows, score_finalists
 
-__all__ = ["elect"]
+__all__ = ["elect", "shortlist"]
+
+OUTVOTED = 0.8  # a finalist whose thin blend is this ÷ box below the best is never elected
 
 _BYTES_PER_PIXEL = 160  # of a finalist: what the window statistics hold at a time
 _PIXELS_AT_ONCE = 1024  # of a joint histogram: bounds the one-hot codes to 256 kB a finalist
-_SAMPLE = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)  # from the variance of a window to its estimate
 
 
 def elect(
@@ -57,24 +57,76 @@ def elect(
     Returns
     -------
     (r, c, 8) float32
-        As of `scoring_kernels.elect`, on the device of the arguments.
+        blend, ncc, ssim, nmi, rotation, shift y, shift x, mirrored; NaN where nothing stood. On the
+        device of the arguments.
     """
+    xp = array_namespace(columns)
+    scores = _scores_of_all(rows, columns, poses, standing, unknown, memory)
+    blend = _blend(scores, weights)
+    told = xp.concat([blend[..., None], scores, poses], axis=3)
+    told = xp.where(xp.isnan(blend)[..., None], xp.nan, told)
+    best = xp.argmax(_ranked(blend), axis=2)[..., None, None]
+    best = xp.broadcast_to(best, (*blend.shape[:2], 1, 8))
+    return xp.take_along_axis(told, best, axis=2)[..., 0, :]
+
+
+def shortlist(
+    thin: MetricRows,
+    columns: Any,
+    poses: Any,
+    standing: Any,
+    weights: tuple[float, float, float],
+    unknown: Any | None = None,
+    *,
+    memory: float,
+) -> Any:
+    """Return which finalists may still be elected, by their blend on a quarter of the pixels.
+
+    Parameters
+    ----------
+    thin : MetricRows
+        Pictures i from `scoring_kernels.thin_rows`.
+    columns, poses, standing, weights, unknown, memory
+        As for `elect`.
+
+    Returns
+    -------
+    (r, c, FINALISTS) bool
+    """
+    xp = array_namespace(columns)
+    count = xp.sum(xp.astype(standing, xp.int32), axis=2, keepdims=True)
+    rivals = standing & (count > 1)
+    blend = _blend(_scores_of_all(thin, columns, poses, rivals, unknown, memory), weights)
+    margin = OUTVOTED / (columns.shape[-1] / OVERSAMPLING)  # fewer pixels tell less
+    outvoted = blend < xp.max(_ranked(blend), axis=2, keepdims=True) - margin
+    return standing & ~outvoted
+
+
+def _blend(scores: Any, weights: tuple[float, float, float]) -> Any:
+    """Return (...): the weighted sum of scores (..., 3)."""
+    return sum(weight * scores[..., at] for at, weight in enumerate(weights))
+
+
+def _ranked(blend: Any) -> Any:
+    """Return blends with −inf for NaN."""
+    xp = array_namespace(blend)
+    return xp.where(xp.isnan(blend), -xp.inf, blend)
+
+
+def _scores_of_all(
+    rows: MetricRows, columns: Any, poses: Any, standing: Any, unknown: Any | None, memory: float
+) -> Any:
+    """Return (r, c, FINALISTS, 3) float32: NCC, SSIM and NMI of each finalist that stands."""
     if is_numpy_array(columns):
-        return scoring_kernels.elect(rows, columns, poses, standing, weights, unknown)
+        return score_finalists(rows, columns, poses, standing, unknown)
     xp = array_namespace(columns)
     i, j, _ = xp.nonzero(standing)
     taken = xp.reshape(standing, (-1,))
     at_pose = xp.take(xp.reshape(poses, (-1, 4)), xp.nonzero(taken)[0], axis=0)
-    scores = _scores_of_all(PosedPairs(i, j, at_pose), rows, columns, unknown, memory)
-    blend = sum(weight * scores[:, at] for at, weight in enumerate(weights))
-    told = xp.concat([blend[:, None], scores, at_pose], axis=1)
-    told = xp.where(xp.isnan(blend)[:, None], xp.nan, told)
-    nothing = xp.full((taken.shape[0], 8), xp.nan, dtype=xp.float32, device=columns.device)
-    told = xp.reshape(put_back(told, taken, nothing), (*standing.shape, 8))
-    ranked = xp.where(xp.isnan(told[..., :1]), -xp.inf, told[..., :1])
-    best = xp.argmax(ranked, axis=2, keepdims=True)
-    best = xp.broadcast_to(best, (*standing.shape[:2], 1, 8))
-    return xp.take_along_axis(told, best, axis=2)[..., 0, :]
+    scores = _scores_of_each(PosedPairs(i, j, at_pose), rows, columns, unknown, memory)
+    scores = xp.where(xp.any(xp.isnan(scores), axis=1, keepdims=True), xp.nan, scores)
+    nothing = xp.full((taken.shape[0], 3), xp.nan, dtype=xp.float32, device=columns.device)
+    return xp.reshape(put_back(scores, taken, nothing), (*standing.shape, 3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +146,7 @@ class _Seen:
     shown: Any | None
 
 
-def _scores_of_all(
+def _scores_of_each(
     finalists: PosedPairs, rows: MetricRows, columns: Any, unknown: Any | None, memory: float
 ) -> Any:
     """Return (p, 3) float32: NCC, SSIM and NMI of each finalist."""
@@ -125,13 +177,13 @@ def _scores(seen: _Seen, sampled: Any, rows: MetricRows) -> Any:
     unit, power = _unit_range(sampled, seen.shown)
     common = xp.sum(seen.values * sampled, axis=1)
     ncc = common / xp.sqrt(power)
-    ssim = _ssim(seen, on_square(unit, rows.inside, rows.unit.shape[-1]))
+    ssim = _ssim(seen, on_square(unit, rows.inside, rows.unit.shape[-1]), rows.window)
     return xp.stack([ncc, ssim, _nmi(seen, _levels(unit))], axis=1)
 
 
 def _everything(rows: MetricRows, finalists: PosedPairs) -> _Seen:
     xp = array_namespace(rows.unit)
-    inner = _inner(rows.unit.shape[-1])
+    inner = _inner(rows)
 
     def of_i(part: Any) -> Any:
         return xp.take(part, finalists.i, axis=0)
@@ -154,7 +206,7 @@ def _where_shown(rows: MetricRows, finalists: PosedPairs, unknown: Any | None) -
     """
     xp = array_namespace(rows.unit)
     box = rows.unit.shape[-1]
-    inner = _inner(box)
+    inner, window = _inner(rows), rows.window
     values = xp.take(rows.values, finalists.i, axis=0)
     shown = xp.ones_like(values)
     if rows.unknown.shape[0]:
@@ -167,14 +219,15 @@ def _where_shown(rows: MetricRows, finalists: PosedPairs, unknown: Any | None) -
     count = _at_least_one(xp.sum(shown, axis=1, keepdims=True))
     centred = (values - xp.sum(values * shown, axis=1, keepdims=True) / count) * shown
     unit = on_square(flat * shown, rows.inside, box)
-    mean = _window_mean(unit)
-    all_shown = _window_mean(on_square(shown, rows.inside, box)) > 1 - 0.5 / SSIM_WINDOW**2
+    mean = _window_mean(unit, window)
+    shown_in_window = _window_mean(on_square(shown, rows.inside, box), window)
+    all_shown = shown_in_window > 1 - 0.5 / window**2
     return _Seen(
         values=centred / xp.sqrt(power)[:, None],
         levels=_levels(flat),
         unit=unit,
         mean=mean,
-        variance=_SAMPLE * (_window_mean(unit * unit) - mean * mean),
+        variance=_sample(window) * (_window_mean(unit * unit, window) - mean * mean),
         whole=rows.whole[inner, inner] * xp.astype(all_shown, xp.float32),
         shown=shown,
     )
@@ -210,12 +263,12 @@ def _levels(unit: Any) -> Any:
     return xp.astype(xp.clip(known * BINS, 0, BINS - 1), xp.uint8)
 
 
-def _ssim(seen: _Seen, second: Any) -> Any:
+def _ssim(seen: _Seen, second: Any, window: int) -> Any:
     """Return (p,): the mean structural similarity to pictures (p, box, box); see `metrics.ssim`."""
     xp = array_namespace(second)
-    mean_j = _window_mean(second)
-    variance_j = _SAMPLE * (_window_mean(second * second) - mean_j * mean_j)
-    covariance = _SAMPLE * (_window_mean(seen.unit * second) - seen.mean * mean_j)
+    sample, mean_j = _sample(window), _window_mean(second, window)
+    variance_j = sample * (_window_mean(second * second, window) - mean_j * mean_j)
+    covariance = sample * (_window_mean(seen.unit * second, window) - seen.mean * mean_j)
     similarity = (
         (2 * seen.mean * mean_j + SSIM_C1)
         * (2 * covariance + SSIM_C2)
@@ -230,7 +283,12 @@ def _ssim(seen: _Seen, second: Any) -> Any:
     return xp.where(count > 0, mean, xp.nan)
 
 
-def _window_mean(pictures: Any) -> Any:
+def _sample(window: int) -> float:
+    """Return the factor from the variance of a window to its estimate."""
+    return window**2 / (window**2 - 1)
+
+
+def _window_mean(pictures: Any, window: int) -> Any:
     """Return (p, width, width): the means of all SSIM windows that lie in pictures (p, box, box).
 
     As products with a band matrix, (width, box) @ (p, box, box) @ (box, width): a card multiplies
@@ -239,15 +297,15 @@ def _window_mean(pictures: Any) -> Any:
     xp = array_namespace(pictures)
     box = pictures.shape[-1]
     pixel = xp.arange(box, device=pictures.device)
-    lag = pixel[:, None] - pixel[: box - SSIM_WINDOW + 1]
-    along = xp.astype((lag >= 0) & (lag < SSIM_WINDOW), xp.float32) / SSIM_WINDOW
+    lag = pixel[:, None] - pixel[: box - window + 1]
+    along = xp.astype((lag >= 0) & (lag < window), xp.float32) / window
     return xp.matrix_transpose(along) @ (pictures @ along)
 
 
-def _inner(box: int) -> slice:
+def _inner(rows: MetricRows) -> slice:
     """Return where the centres of whole windows lie along an axis of a picture."""
-    reach = SSIM_WINDOW // 2
-    return slice(reach, box - reach)
+    reach = rows.window // 2
+    return slice(reach, reach + rows.unit.shape[-1] - rows.window + 1)
 
 
 def _nmi(seen: _Seen, levels: Any) -> Any:

@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.files import atomic_path
+from cryocorr_tui.core.grouping import mean_inside
 from cryocorr_tui.core.matching import Matches
 from cryocorr_tui.core.model import (
     PAIR_FIELDS,
@@ -403,7 +404,7 @@ def write_groups(
         "representative": groups.representatives,
         "particles": _counts([particles[ids].sum() for ids in members]),
         "mean_quality": _floats([_known_mean(quality[ids]) for ids in members]),
-        "mean_blend": _floats([_mean_inside(blend, ids) for ids in members]),
+        "mean_blend": _floats([mean_inside(blend, ids) for ids in members]),
         "members": [" ".join(map(str, ids)) for ids in members],
     }
     _write_table(path, pd.DataFrame(columns))
@@ -477,10 +478,6 @@ def _reasons(
 def _known_mean(values: FloatArray) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean(dtype=np.float64)) if known.size else math.nan
-
-
-def _mean_inside(blend: FloatArray, ids: NDArray[np.intp]) -> float:
-    return _known_mean(blend[np.ix_(ids, ids)][np.triu_indices(ids.size, k=1)])
 
 
 def _plain(value: object) -> object:

@@ -15,7 +15,7 @@ from array_api_compat import array_namespace, is_numpy_array
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.backend import Backend
-from cryocorr_tui.core.fourier import rfft2
+from cryocorr_tui.core.fourier import low_rfft2, rfft2
 from cryocorr_tui.core.metrics import (
     CORRECT_FROM,
     FRC_THRESHOLD,
@@ -85,6 +85,9 @@ class RingAgreement:
         self._backend = backend
         self._bytes_each = _BYTES_PER_PIXEL * box**2
         self._memory = _AT_ONCE_ON_HOST * self._bytes_each if backend.is_host else memory
+        # The curves of most unrelated pairs fall early: the host begins with their first shells.
+        self._shells = box // 2 + 1
+        self._first_shells = box // 4 if backend.is_host else self._shells
         self._cutoffs = [max(2, round(cutoff * box)) for cutoff in _CUTOFFS]
         self._levels = backend.to_device(np.array(self._cutoffs))
         self._soft = backend.to_device(self.soft)
@@ -141,36 +144,61 @@ class RingAgreement:
             period = put_back(xp.concat(found), scored, period)
         return xp.matrix_transpose(xp.reshape(period, scores.shape[1::-1]))
 
+    def curves(
+        self, rows: FrcRows, fine: Any, random: Any, shape: tuple[int, int], pairs: PosedPairs
+    ) -> Any:
+        """Return (p, shells) float64: corrected FRC of some pairs of a tile of `shape`."""
+        curve = self._curve(rows, rows.spectra, fine, pairs, self._shells)
+        of_random, cutoff = self._of_random(rows, random, shape, pairs, curve)
+        return corrected(curve, of_random, cutoff)
+
     def _period(
         self, rows: FrcRows, fine: Any, random: Any, shape: tuple[int, int], pairs: PosedPairs
     ) -> Any:
         """Return (p,) float64: the period of some pairs of a tile of `shape`."""
-        xp = array_namespace(fine)
-        curve = self._curve(rows, rows.spectra, fine, pairs)
-        falls_at = first_below(curve, RANDOMISE_BELOW)
-        level = xp.clip(xp.searchsorted(self._levels, falls_at, side="right") - 1, min=0)
+        xp, box = array_namespace(fine), self.soft.shape[0]
+        curve = self._curve(rows, rows.spectra, fine, pairs, self._first_shells)
+        falls_at = first_below(curve, FRC_THRESHOLD)
         # The correction begins two shells beyond the cut-off: a curve that has crossed before
         # is not moved by it, as with most unrelated pairs.
-        cutoff = xp.take(self._levels, level)
-        is_late = first_below(curve, FRC_THRESHOLD) >= cutoff + CORRECT_FROM
+        is_late = falls_at >= self._cutoff_of(curve)[1] + CORRECT_FROM
+        is_late = is_late | (falls_at == self._first_shells)
+        period = frc_crossing(curve, box)
         late = xp.nonzero(is_late)[0]
-        if late.shape[0]:
-            level, those = xp.take(level, late), pairs.at(late)
-            at_level = PosedPairs(
-                level * shape[0] + those.i, level * shape[1] + those.j, those.poses
-            )
-            of_random = self._curve(rows, rows.random_spectra, random, at_level)
-            of_late = corrected(xp.take(curve, late, axis=0), of_random, xp.take(cutoff, late))
-            curve = put_back(of_late, is_late, curve)
-        return frc_crossing(curve, self.soft.shape[0])
+        if not late.shape[0]:
+            return period
+        late_pairs = pairs.at(late)
+        if self._first_shells == self._shells:
+            curve = xp.take(curve, late, axis=0)
+        else:
+            curve = self._curve(rows, rows.spectra, fine, late_pairs, self._shells)
+        of_random, cutoff = self._of_random(rows, random, shape, late_pairs, curve)
+        return put_back(frc_crossing(corrected(curve, of_random, cutoff), box), is_late, period)
 
-    def _curve(self, rows: FrcRows, spectra: Any, pictures: Any, pairs: PosedPairs) -> Any:
+    def _of_random(
+        self, rows: FrcRows, random: Any, shape: tuple[int, int], pairs: PosedPairs, curve: Any
+    ) -> tuple[Any, Any]:
+        """Return (p, shells), the FRC of pairs with random phases, and where those begin, (p,)."""
+        level, cutoff = self._cutoff_of(curve)
+        at_level = PosedPairs(level * shape[0] + pairs.i, level * shape[1] + pairs.j, pairs.poses)
+        return self._curve(rows, rows.random_spectra, random, at_level, self._shells), cutoff
+
+    def _cutoff_of(self, curve: Any) -> tuple[Any, Any]:
+        """Return number and shell of the cut-off for each curve (p, shells)."""
+        xp = array_namespace(curve)
+        falls_at = first_below(curve, RANDOMISE_BELOW)
+        level = xp.clip(xp.searchsorted(self._levels, falls_at, side="right") - 1, min=0)
+        return level, xp.take(self._levels, level)
+
+    def _curve(
+        self, rows: FrcRows, spectra: Any, pictures: Any, pairs: PosedPairs, shells: int
+    ) -> Any:
         """Return (p, shells): FRC of ``spectra[i]`` with ``pictures[j]`` at each pose."""
         metrics, box = rows.metrics, self.soft.shape[0]
         sampling = pictures, pairs.j, pairs.poses, metrics.x, metrics.y
         if is_numpy_array(pictures):
             masked = resample(*sampling, metrics.inside, self._soft_inside, box)
-            return ring_sums(spectra, pairs.i, rfft2(masked), *shell_index(box))
+            return ring_sums(spectra, pairs.i, low_rfft2(masked, shells), *shell_index(box))
         sampled = sample_pairs(*sampling, pictures.shape[-1] // box)
         masked = on_square(sampled * self._soft_inside, metrics.inside, box)
         spectra = array_namespace(spectra).take(spectra, pairs.i, axis=0)

@@ -33,6 +33,8 @@ __all__ = [
     "cuts",
     "group_classes",
     "groups_at",
+    "mean_inside",
+    "moved_cut",
     "redundancy",
 ]
 
@@ -160,6 +162,22 @@ def cuts(groups: Groups) -> NDArray[np.float64]:
     heights = np.unique(groups.linkage[:, 2])
     outside = heights[[0, -1]] + (-OUTSIDE, OUTSIDE) if heights.size else heights
     return np.concatenate([outside[:1], (heights[:-1] + heights[1:]) / 2, outside[1:]])
+
+
+def moved_cut(groups: Groups, steps: int) -> float:
+    """Return the height so many cuts above or below that of `groups`, as far as there are any."""
+    heights = np.unique(groups.linkage[:, 2])
+    if not heights.size:
+        return groups.threshold
+    place = int(np.searchsorted(heights, groups.threshold, side="right"))
+    return float(cuts(groups)[min(max(place + steps, 0), heights.size)])
+
+
+def mean_inside(blend: FloatArray, ids: NDArray[np.integer]) -> float:
+    """Return the mean over the scored pairs of some classes; NaN where there is none."""
+    inside = blend[np.ix_(ids, ids)][np.triu_indices(ids.size, k=1)]
+    known = inside[~np.isnan(inside)]
+    return float(known.mean(dtype=np.float64)) if known.size else float("nan")
 
 
 @dataclass(frozen=True)

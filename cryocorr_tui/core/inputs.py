@@ -424,8 +424,9 @@ def _of_montage(montage: Montage, detection: Detection, first_id: int) -> Iterat
     whole = [(index, square) for index, square in enumerate(detection.squares) if not square.cut]
     if not whole:
         return
-    images = frozen_array(cut_out(montage, detection))
-    overlays = frozen_array(overlays_of(detection), bool)
+    images, overlays = cut_out(montage, detection), overlays_of(detection)
+    images.setflags(write=False)
+    overlays.setflags(write=False)
     for offset, (index, square) in enumerate(whole):
         labels = square.labels
         yield ClassAverage(

@@ -348,10 +348,9 @@ def grey_level(unit: FloatArray) -> NDArray[np.uint8]:
     return np.minimum(unit * BINS, BINS - 1).astype(np.uint8)
 
 
-def eroded(mask: FloatArray) -> NDArray[np.bool_]:
+def eroded(mask: FloatArray, window: int = SSIM_WINDOW) -> NDArray[np.bool_]:
     """Return where a whole SSIM window lies inside the mask, (box, box) bool."""
-    window = np.ones((SSIM_WINDOW, SSIM_WINDOW), dtype=bool)
-    return np.asarray(ndimage.binary_erosion(mask > 0, window))
+    return np.asarray(ndimage.binary_erosion(mask > 0, np.ones((window, window), dtype=bool)))
 
 
 def _standardised(picture: FloatArray, mask: FloatArray) -> NDArray[np.float64]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from cryocorr_tui.core.detection import grey_picture
 from cryocorr_tui.core.model import Detection, Hit, Montage, Pose, Square
@@ -16,6 +19,8 @@ Colour = tuple[int, int, int]
 # Vermilion to yellow to sky blue: told apart by every kind of colour vision, and by lightness
 # (Okabe & Ito's palette, doi:10.1038/nmeth.1618).
 CONFIDENCE_COLOURS = np.array([(213, 94, 0), (240, 228, 66), (86, 180, 233)], np.float64)
+OVERLAP = 0.95  # of the mean side: nearer squares share more than their borders
+SMALL = 0.6  # size of a number where squares overlap
 CUT_COLOUR: Colour = (160, 160, 160)
 PRINT_COLOUR: Colour = (204, 121, 167)  # reddish purple
 BLACK: Colour = (0, 0, 0)
@@ -34,7 +39,8 @@ def draw_overlay(montage: Montage, detection: Detection) -> NDArray[np.uint8]:
     Each square is framed in the colour of its confidence (vermilion 0, yellow ½, sky blue 1) and
     bears its place in `detection.squares`, from 0; squares that the edge of the picture cuts are
     crossed out in grey. Print that is masked out is tinted reddish purple. A hit also bears its
-    score, lower left, and, upper right, an F turned and mirrored as the reference is there.
+    score, lower left, and, upper right, an F turned and mirrored as the reference is there. Where
+    boxes of hits overlap, they bear small numbers only, so that the picture stays in sight.
 
     Returns
     -------
@@ -44,13 +50,18 @@ def draw_overlay(montage: Montage, detection: Detection) -> NDArray[np.uint8]:
     canvas: NDArray[np.uint8] = cv2.cvtColor(grey_picture(montage.picture), cv2.COLOR_GRAY2RGB)
     for square in detection.squares:
         _tint_print(canvas, square)
-    for index, square in enumerate(detection.squares):
-        colour = CUT_COLOUR if square.cut else confidence_colour(square.confidence)
+    crowded = _crowded(detection.squares)
+    colours = [
+        CUT_COLOUR if square.cut else confidence_colour(square.confidence)
+        for square in detection.squares
+    ]
+    for square, colour in zip(detection.squares, colours, strict=True):
         _frame(canvas, square, colour)
         if square.cut:
             _cross_out(canvas, square)
-        _number(canvas, square, str(index), colour)
-        if square.hit is not None:
+    for index, (square, colour) in enumerate(zip(detection.squares, colours, strict=True)):
+        _number(canvas, square, str(index), colour, small=bool(crowded[index]))
+        if square.hit is not None and not crowded[index]:
             _score(canvas, square, square.hit, colour)
             _pose(canvas, square, square.hit, colour)
     return canvas
@@ -64,6 +75,20 @@ def confidence_colour(confidence: float) -> Colour:
         for channel in CONFIDENCE_COLOURS.T
     )
     return round(red), round(green), round(blue)
+
+
+def _crowded(squares: Sequence[Square]) -> NDArray[np.bool_]:
+    """Say which squares overlap another; only hits do."""
+    if len(squares) < 2:
+        return np.zeros(len(squares), bool)
+    centre = np.array([(s.x + s.width / 2, s.y + s.height / 2) for s in squares])
+    side = np.array([(s.width, s.height) for s in squares])
+    crowded = np.zeros(len(squares), bool)
+    for one, other in cKDTree(centre).query_pairs(side.max(), p=np.inf):
+        apart = np.abs(centre[one] - centre[other])
+        if np.all(apart < OVERLAP * (side[one] + side[other]) / 2):
+            crowded[[one, other]] = True
+    return crowded
 
 
 def _corners(square: Square) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -87,17 +112,20 @@ def _frame(canvas: NDArray[np.uint8], square: Square, colour: Colour) -> None:
     cv2.rectangle(canvas, first, last, colour, thick)
 
 
-def _number(canvas: NDArray[np.uint8], square: Square, text: str, colour: Colour) -> None:
+def _number(
+    canvas: NDArray[np.uint8], square: Square, text: str, colour: Colour, *, small: bool
+) -> None:
     """Write a number in the upper left corner of a square."""
     (x, y), _ = _corners(square)
-    _, height = _plate_size(square, text)
-    _plate(canvas, square, text, (x, y + height - 1), colour)
+    lettering = _lettering(square, SMALL if small else 1.0)
+    _, height = _plate_size(text, lettering)
+    _plate(canvas, text, (x, y + height - 1), lettering, colour)
 
 
 def _score(canvas: NDArray[np.uint8], square: Square, hit: Hit, colour: Colour) -> None:
     """Write the score of a hit in the lower left corner of its square."""
     (x, _), (_, y) = _corners(square)
-    _plate(canvas, square, f"{hit.score:.2f}", (x, y), colour)
+    _plate(canvas, f"{hit.score:.2f}", (x, y), _lettering(square), colour)
 
 
 def _pose(canvas: NDArray[np.uint8], square: Square, hit: Hit, colour: Colour) -> None:
@@ -114,25 +142,29 @@ def _pose(canvas: NDArray[np.uint8], square: Square, hit: Hit, colour: Colour) -
 
 
 def _plate(
-    canvas: NDArray[np.uint8], square: Square, text: str, corner: tuple[int, int], colour: Colour
+    canvas: NDArray[np.uint8],
+    text: str,
+    corner: tuple[int, int],
+    lettering: tuple[float, int],
+    colour: Colour,
 ) -> None:
     """Write a text on a black plate of which `corner` is the lower left pixel."""
-    (x, y), (width, height) = corner, _plate_size(square, text)
+    (x, y), (width, height) = corner, _plate_size(text, lettering)
     cv2.rectangle(canvas, (x, y - height + 1), (x + width - 1, y), BLACK, cv2.FILLED)
-    size, thick = _lettering(square)
+    size, thick = lettering
     _, below = cv2.getTextSize(text, FONT, size, thick)
     cv2.putText(canvas, text, (x + 2, y - below), FONT, size, colour, thick, cv2.LINE_AA)
 
 
-def _plate_size(square: Square, text: str) -> tuple[int, int]:
+def _plate_size(text: str, lettering: tuple[float, int]) -> tuple[int, int]:
     """Return width and height in pixels."""
-    (width, height), below = cv2.getTextSize(text, FONT, *_lettering(square))
+    (width, height), below = cv2.getTextSize(text, FONT, *lettering)
     return width + 4, height + below + 3
 
 
-def _lettering(square: Square) -> tuple[float, int]:
+def _lettering(square: Square, scale: float = 1.0) -> tuple[float, int]:
     """Return the size of letters and the width of their strokes."""
-    size = max(0.3, min(square.width, square.height) / 300)
+    size = max(0.3, scale * min(square.width, square.height) / 300)
     return size, max(1, round(1.6 * size))
 
 

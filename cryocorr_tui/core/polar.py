@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -97,30 +98,60 @@ def ring_samples(images: Any, grid: PolarGrid) -> Any:
     """
     xp = array_namespace(images)
     n, box, _ = images.shape
-    flat = xp.reshape(images, (n, box * box))
-    offset = np.arange(box) - box // 2
+    quarters = [xp.reshape(part, (n, -1)) for part in _parity_parts(images)]
+    offset = np.arange(box // 2 + 1)
     weight = np.sqrt(np.arange(1, grid.rings + 1))
     parts = []
     for first in range(0, grid.rotations // 2, _ANGLES_AT_ONCE):
         frequency = grid.frequencies[first : first + _ANGLES_AT_ONCE]
-        along_y = np.exp(-2j * np.pi * offset[:, None] * frequency[..., 0].reshape(-1))
-        along_x = np.exp(-2j * np.pi * offset[:, None] * frequency[..., 1].reshape(-1))
-        along_x *= np.tile(weight, len(frequency))
-        (y_real, y_imag), (x_real, x_imag) = (
-            (_beside(images, part.real)[:, None, :], _beside(images, part.imag)[:, None, :])
-            for part in (along_y, along_x)
+        angle_y, angle_x = (
+            2 * np.pi * offset[:, None] * frequency[..., axis].reshape(-1) for axis in (0, 1)
         )
-        x_real, x_imag = (xp.permute_dims(part, (1, 0, 2)) for part in (x_real, x_imag))
-        # Plane waves (y, x, sample); the exponentials are of box numbers each, not of box².
-        waves = (y_real * x_real - y_imag * x_imag, y_real * x_imag + y_imag * x_real)
-        real, imag = (flat @ xp.reshape(wave, (box * box, -1)) for wave in waves)
-        product = real + 1j * imag
-        product = xp.reshape(product, (n, len(frequency), grid.rings))
-        parts.append(xp.permute_dims(product, (1, 0, 2)))
+        gain = np.tile(weight, len(frequency))
+        waves_y = [_beside(images, wave(angle_y)) for wave in (np.cos, np.sin)]
+        waves_x = [_beside(images, wave(angle_x) * gain) for wave in (np.cos, np.sin)]
+        even_even, even_odd, odd_even, odd_odd = (
+            part @ xp.reshape(of_y[:, None, :] * of_x, (-1, len(gain)))
+            for part, (of_y, of_x) in zip(quarters, product(waves_y, waves_x), strict=True)
+        )
+        sampled = (even_even - odd_odd) - 1j * (even_odd + odd_even)
+        sampled = xp.reshape(sampled, (n, len(frequency), grid.rings))
+        parts.append(xp.permute_dims(sampled, (1, 0, 2)))
     samples = xp.concat(parts, axis=0)
     power = 2 * xp.sum(xp.real(samples) ** 2 + xp.imag(samples) ** 2, axis=(0, 2), keepdims=True)
     gain = xp.where(power > 0, 1 / xp.sqrt(xp.where(power > 0, power, 1.0)), 0.0)
     return samples * gain
+
+
+def _parity_parts(images: Any) -> tuple[Any, Any, Any, Any]:
+    """Fold pictures about their centre into parts that are even or odd in y and in x.
+
+    Plane waves are products of cosines (even) and sines (odd), so a quarter of the plane suffices.
+
+    Returns
+    -------
+    even_even, even_odd, odd_even, odd_odd : (n, box // 2 + 1, box // 2 + 1)
+        By y, then by x, at offsets 0, 1, … from the centre.
+    """
+
+    def folded(part: Any) -> tuple[Any, Any]:
+        """Fold along the last axis."""
+        xp, box = array_namespace(part), part.shape[-1]
+        nothing = xp.zeros_like(part[..., :1])
+        if box % 2 == 0:  # an even box has one more pixel before its centre than behind it
+            part = xp.concat([part, nothing], axis=-1)
+        centre = box // 2
+        behind = part[..., centre:]
+        before = xp.concat([nothing, xp.flip(part[..., :centre], axis=-1)], axis=-1)
+        return behind + before, behind - before
+
+    xp = array_namespace(images)
+    by_x = folded(images)
+    even, odd = (
+        [xp.matrix_transpose(part) for part in pair]
+        for pair in zip(*(folded(xp.matrix_transpose(part)) for part in by_x), strict=True)
+    )
+    return even[0], even[1], odd[0], odd[1]
 
 
 def ring_spectra(samples: Any) -> tuple[Any, Any]:

@@ -16,7 +16,7 @@ from cryocorr_tui.core.inputs import Inputs, correct_squares
 from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings, Square
 from cryocorr_tui.core.store import RunStore
 
-__all__ = ["Recipe", "read_recipe", "restore_squares", "squares_of"]
+__all__ = ["Recipe", "read_recipe", "restore_squares", "settings_from", "squares_of"]
 
 Squares = Mapping[str, Sequence[tuple[float, float, float, float, float, bool]]]
 
@@ -74,7 +74,7 @@ def read_recipe(folder: Path | str) -> Recipe:
         return Recipe(
             inputs=_paths(told["inputs"], told["folder"]),
             others=None if told["others"] is None else _paths(told["others"], told["folder"]),
-            settings=_settings(told["settings"]),
+            settings=settings_from(told["settings"]),
             squares=told["squares"],
         )
     except (KeyError, TypeError) as error:
@@ -110,7 +110,14 @@ def _paths(names: Sequence[str], folder: str) -> tuple[Path, ...]:
     return tuple(path if path.exists() else Path(folder) / path for path in paths)
 
 
-def _settings(told: Mapping[str, Any]) -> Settings:
+def settings_from(told: Mapping[str, Any]) -> Settings:
+    """Return settings that ``dataclasses.asdict`` has taken apart.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If `told` is of another version.
+    """
     known = {field.name for field in fields(Settings)}
     values = {name: value for name, value in told.items() if name in known}
     return Settings(

@@ -8,7 +8,7 @@ the number of threads. On other devices `election` and `frc` do the same in plai
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -28,9 +28,9 @@ from cryocorr_tui.core.metrics import (
 )
 from cryocorr_tui.core.model import FloatArray
 
-__all__ = ["MetricRows", "elect", "metric_rows", "resample", "ring_sums"]
+__all__ = ["MetricRows", "metric_rows", "resample", "ring_sums", "score_finalists", "thin_rows"]
 
-
+THIN_WINDOW = 4  # every other pixel: they span 7, as an SSIM window does
 HARDLY = 0.25  # part of a pixel that print may cover before the pixel is left out
 
 
@@ -54,6 +54,8 @@ class MetricRows:
         Offsets of the pixels from the centre.
     unknown : (n, pixels) bool
         Where print covers the picture; (0, pixels) where there is no print.
+    window : int
+        Side of the SSIM windows: `SSIM_WINDOW`, or `THIN_WINDOW` of `thin_rows`.
     """
 
     values: FloatArray
@@ -66,12 +68,16 @@ class MetricRows:
     x: FloatArray
     y: FloatArray
     unknown: NDArray[np.bool_]
+    window: int
 
 
 def metric_rows(
-    images: FloatArray, mask: FloatArray, unknown: NDArray[np.bool_] | None = None
+    images: FloatArray,
+    mask: FloatArray,
+    unknown: NDArray[np.bool_] | None = None,
+    window: int = SSIM_WINDOW,
 ) -> MetricRows:
-    """Prepare pictures i for `elect`.
+    """Prepare pictures i for `score_finalists`.
 
     Parameters
     ----------
@@ -81,6 +87,8 @@ def metric_rows(
         0 or 1.
     unknown : (n, box, box) bool, optional
         Pixels to leave out of every metric, since print covers them.
+    window : int
+        Side of the SSIM windows.
     """
     box = images.shape[-1]
     inside = np.flatnonzero(mask > 0)
@@ -88,11 +96,11 @@ def metric_rows(
     values -= values.mean(axis=1, keepdims=True)
     norm = np.sqrt((values**2).sum(axis=1, keepdims=True))
     unit = np.nan_to_num(np.stack([unit_range(image, mask) for image in images]), nan=0.5)
-    window = (1, SSIM_WINDOW, SSIM_WINDOW)
     wide = unit.astype(np.float64)
-    mean = ndimage.uniform_filter(wide, window)
-    sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
-    variance = sample * (ndimage.uniform_filter(wide * wide, window) - mean * mean)
+    mean = ndimage.uniform_filter(wide, (1, window, window))
+    sample = window**2 / (window**2 - 1)
+    square = ndimage.uniform_filter(wide * wide, (1, window, window))
+    variance = sample * (square - mean * mean)
     # Fancy indexing leaves the classes along the fastest axis; the kernels run along pixels.
     return MetricRows(
         values=np.ascontiguousarray(values / np.where(norm > 0, norm, 1), dtype=np.float32),
@@ -101,24 +109,38 @@ def metric_rows(
         mean=mean.astype(np.float32),
         variance=variance.astype(np.float32),
         inside=inside,
-        whole=eroded(mask).astype(np.float32),
+        whole=eroded(mask, window).astype(np.float32),
         x=(inside % box - box // 2).astype(np.float32),
         y=(inside // box - box // 2).astype(np.float32),
         unknown=np.zeros((0, len(inside)), dtype=bool)
         if unknown is None
         else np.ascontiguousarray(unknown.reshape(len(images), -1)[:, inside]),
+        window=window,
     )
 
 
-def elect(
+def thin_rows(
+    images: FloatArray, mask: FloatArray, unknown: NDArray[np.bool_] | None = None
+) -> MetricRows:
+    """Prepare pictures i as `metric_rows` does, on every other pixel of every other row.
+
+    Windows of `THIN_WINDOW` of them span what an SSIM window spans, so that scores are about those
+    on all pixels, at a quarter of the work.
+    """
+    thin = slice(images.shape[-1] // 2 % 2, None, 2)  # the centre is among them
+    covered = None if unknown is None else unknown[:, thin, thin]
+    rows = metric_rows(images[:, thin, thin], mask[thin, thin], covered, THIN_WINDOW)
+    return replace(rows, x=2 * rows.x, y=2 * rows.y)
+
+
+def score_finalists(
     rows: MetricRows,
     columns: FloatArray,
     poses: NDArray[np.float32],
     standing: NDArray[np.bool_],
-    weights: tuple[float, float, float],
     unknown: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """Score every finalist of every pair and keep the one with the best blend.
+    """Return NCC, SSIM and NMI of every finalist that stands.
 
     Parameters
     ----------
@@ -130,23 +152,20 @@ def elect(
         From `alignment.refine`.
     standing : (r, c, FINALISTS) bool
         Which of them stand.
-    weights : tuple of float
-        Of NCC, SSIM and NMI; they add up to 1.
     unknown : (c, box, box) bool, optional
         Pixels of pictures j to leave out of every metric, since print covers them. A pair is scored
         where neither picture is covered.
 
     Returns
     -------
-    (r, c, 8) float32
-        blend, ncc, ssim, nmi, rotation, shift y, shift x, mirrored; NaN where nothing stood.
+    (r, c, FINALISTS, 3) float32
+        NaN where nobody stands or one of them is not known.
     """
-    box = rows.unit.shape[-1]
-    covered = _nothing(box) if unknown is None else unknown
-    scores: NDArray[np.float32] = _elect_tile(
+    covered = _nothing(columns.shape[-1] // OVERSAMPLING) if unknown is None else unknown
+    scores: NDArray[np.float32] = _score_tile(
         rows.values, rows.levels, rows.unit, rows.mean, rows.variance, rows.inside, rows.whole,
-        rows.x, rows.y, rows.unknown, covered.astype(np.float32), columns, poses, standing,
-        np.array(weights), _count_log_count(rows.inside),
+        rows.x, rows.y, rows.unknown, rows.window, covered.astype(np.float32), columns, poses,
+        standing, _count_log_count(rows.inside),
     )  # fmt: skip
     return scores
 
@@ -162,7 +181,7 @@ def _count_log_count(inside: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 @numba.njit(parallel=True, cache=True)
-def _elect_tile(
+def _score_tile(
     values: NDArray[np.float32],
     levels: NDArray[np.uint8],
     unit: NDArray[np.float32],
@@ -173,17 +192,17 @@ def _elect_tile(
     x: NDArray[np.float32],
     y: NDArray[np.float32],
     unknown_i: NDArray[np.bool_],
+    window: int,
     unknown_j: NDArray[np.float32],
     columns: NDArray[np.float32],
     poses: NDArray[np.float32],
     standing: NDArray[np.bool_],
-    weights: NDArray[np.float64],
     count_log_count: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     count_rows, count_columns = standing.shape[:2]
     box = unit.shape[1]
     pixels = len(inside)
-    scores = np.full((count_rows, count_columns, 8), np.nan, dtype=np.float32)
+    scores = np.full((count_rows, count_columns, FINALISTS, 3), np.nan, dtype=np.float32)
     for pair in numba.prange(count_rows * count_columns):
         # i runs fastest: the scattered reads of a picture j then stay in the cache.
         j, i = pair // count_rows, pair % count_rows
@@ -203,24 +222,21 @@ def _elect_tile(
             if printed:
                 shown = _where_shown(unknown_i, i, unknown_j, j, pose, x, y)
                 ncc, ssim, nmi = _scores_where_shown(
-                    sampled, values[i], shown, inside, whole, count_log_count
+                    sampled, values[i], shown, inside, whole, window, count_log_count
                 )
             else:
                 ncc = _standardise(sampled, values[i], scaled)
+                if math.isnan(ncc):  # `scaled` was not filled: it holds no grey levels
+                    continue
                 flat = picture.reshape(-1)
                 for p in range(pixels):
                     flat[inside[p]] = scaled[p]
-                ssim = _ssim(picture, unit[i], mean[i], variance[i], whole)
+                ssim = _ssim(picture, unit[i], mean[i], variance[i], whole, window)
                 nmi = _nmi(scaled, levels[i], count_log_count)
-            if math.isnan(ncc) or math.isnan(ssim) or math.isnan(nmi):
-                continue
-            value = weights[0] * ncc + weights[1] * ssim + weights[2] * nmi
-            if math.isnan(scores[i, j, 0]) or value > scores[i, j, 0]:
-                scores[i, j, 0] = value
-                scores[i, j, 1] = ncc
-                scores[i, j, 2] = ssim
-                scores[i, j, 3] = nmi
-                scores[i, j, 4:] = pose
+            if not (math.isnan(ncc) or math.isnan(ssim) or math.isnan(nmi)):
+                scores[i, j, place, 0] = ncc
+                scores[i, j, place, 1] = ssim
+                scores[i, j, place, 2] = nmi
     return scores
 
 
@@ -252,11 +268,12 @@ def _scores_where_shown(
     shown: NDArray[np.bool_],
     inside: NDArray[np.int64],
     whole: NDArray[np.float32],
+    window: int,
     count_log_count: NDArray[np.float64],
 ) -> tuple[float, float, float]:
     """Return NCC, SSIM and NMI over the shown pixels alone; NaN where they tell nothing.
 
-    What `_elect_tile` prepares once for a picture i hangs on the mask, and here every pair has its
+    What `_score_tile` prepares once for a picture i hangs on the mask, and here every pair has its
     own.
     """
     box = whole.shape[0]
@@ -271,16 +288,18 @@ def _scores_where_shown(
     unit_first, unit_second = np.empty_like(first), np.empty_like(second)
     _standardise(first, first, unit_first)
     ncc = _standardise(second, first, unit_second)
+    if math.isnan(ncc):  # `unit_second` was not filled: it holds no grey levels
+        return math.nan, math.nan, math.nan
     pictures = np.zeros((3, box, box), dtype=np.float32)
     flat = pictures.reshape(3, -1)
     at = inside[shown]
     for p in range(len(at)):
         flat[0, at[p]], flat[1, at[p]], flat[2, at[p]] = unit_first[p], unit_second[p], 1
-    sample = np.float32(SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1))
-    mean = _window_mean(pictures[0])
-    variance = sample * (_window_mean(pictures[0] * pictures[0]) - mean * mean)
-    all_shown = _window_mean(pictures[2]) > 1 - 0.5 / SSIM_WINDOW**2
-    ssim = _ssim(pictures[1], pictures[0], mean, variance, whole * all_shown)
+    sample = np.float32(window**2 / (window**2 - 1))
+    mean = _window_mean(pictures[0], window)
+    variance = sample * (_window_mean(pictures[0] * pictures[0], window) - mean * mean)
+    all_shown = _window_mean(pictures[2], window) > 1 - 0.5 / window**2
+    ssim = _ssim(pictures[1], pictures[0], mean, variance, whole * all_shown, window)
     levels = np.empty(len(at), dtype=np.uint8)
     for p in range(len(at)):
         levels[p] = min(np.int32(unit_first[p] * np.float32(BINS)), np.int32(BINS - 1))
@@ -288,18 +307,16 @@ def _scores_where_shown(
 
 
 @numba.njit(cache=True)
-def _window_mean(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+def _window_mean(picture: NDArray[np.float32], window: int) -> NDArray[np.float32]:
     """Return the mean of the SSIM window about each pixel; 0 where it leaves the picture."""
-    box = picture.shape[0]
-    reach = SSIM_WINDOW // 2
+    width = picture.shape[0] - window + 1
+    reach = window // 2
     result = np.zeros_like(picture)
-    for row in range(reach, box - reach):
-        down = np.zeros(box, dtype=np.float32)
-        for k in range(row - reach, row + reach + 1):
-            down += picture[k]
-        for column in range(reach, box - reach):
-            result[row, column] = down[column - reach : column + reach + 1].sum()
-    return result / np.float32(SSIM_WINDOW**2)
+    for top in range(width):
+        down = picture[top : top + window].sum(axis=0)
+        for left in range(width):
+            result[top + reach, left + reach] = down[left : left + window].sum()
+    return result / np.float32(window**2)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
@@ -333,9 +350,14 @@ def _nmi(
 ) -> float:
     pixels = len(scaled)
     joint = np.zeros(BINS * BINS, dtype=np.int32)
-    for p in range(pixels):
-        level = min(np.int32(scaled[p] * np.float32(BINS)), np.int32(BINS - 1))
-        joint[np.int32(levels[p]) * BINS + level] += 1
+    # The halves of the pixels are counted apart: neighbours often share a bin, and would wait.
+    half, other = pixels // 2, np.zeros(BINS * BINS, dtype=np.int32)
+    for p in range(half):
+        joint[_bin(levels[p], scaled[p])] += 1
+        other[_bin(levels[half + p], scaled[half + p])] += 1
+    for p in range(2 * half, pixels):
+        joint[_bin(levels[p], scaled[p])] += 1
+    joint += other
     column = np.zeros(BINS, dtype=np.int64)
     sum_row = sum_column = sum_joint = 0.0
     for a in range(BINS):
@@ -358,6 +380,13 @@ def _nmi(
     return max(information, 0.0) / h_joint
 
 
+@numba.njit(cache=True)
+def _bin(level: np.uint8, unit: np.float32) -> np.uint32:
+    """Return where a pixel of a grey level in i and of a value in 0…1 in j is counted."""
+    bins = np.uint32(BINS)
+    return np.uint32(level) * bins + min(np.uint32(unit * np.float32(BINS)), np.uint32(BINS - 1))
+
+
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 def _ssim(
     second: NDArray[np.float32],
@@ -365,37 +394,42 @@ def _ssim(
     mean: NDArray[np.float32],
     variance: NDArray[np.float32],
     whole: NDArray[np.float32],
+    window: int,
 ) -> float:
     box = first.shape[0]
-    reach = SSIM_WINDOW // 2
-    width = box - 2 * reach
-    area = np.float32(1.0 / SSIM_WINDOW**2)
-    sample = np.float32(SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1))
+    reach = window // 2
+    width = box - window + 1
+    area = np.float32(1.0 / window**2)
+    sample = np.float32(window**2 / (window**2 - 1))
     c1, c2, two = np.float32(SSIM_C1), np.float32(SSIM_C2), np.float32(2)
     # Sums of j, j² and ij over the rows of a window, then over the whole window. Indices that
     # start at 0 in every slice let the loops vectorise.
     down = np.zeros((3, box), dtype=np.float32)
-    window = np.empty((3, width), dtype=np.float32)
+    sums = np.empty((3, width), dtype=np.float32)
     twos, fours = np.empty(box, dtype=np.float32), np.empty(box, dtype=np.float32)
     total = 0.0
     count = 0.0
-    for k in range(SSIM_WINDOW - 1):
+    for k in range(window - 1):
         _add_row(down, second[k], first[k], np.float32(1))
     for top in range(width):
-        _add_row(down, second[top + SSIM_WINDOW - 1], first[top + SSIM_WINDOW - 1], np.float32(1))
+        bottom = top + window - 1
+        _add_row(down, second[bottom], first[bottom], np.float32(1))
         for m in range(3):
             # Seven neighbours in four additions: pairs, pairs of pairs, and the three left over.
-            sums, out = down[m], window[m]
+            column, out = down[m], sums[m]
             for c in range(box - 1):
-                twos[c] = sums[c] + sums[c + 1]
+                twos[c] = column[c] + column[c + 1]
             for c in range(box - 3):
                 fours[c] = twos[c] + twos[c + 2]
+            if window == THIN_WINDOW:
+                out[:] = fours[:width]
+                continue
             for c in range(width):
-                out[c] = fours[c] + twos[c + 4] + sums[c + 6]
+                out[c] = fours[c] + twos[c + 4] + column[c + 6]
         row_mean = mean[top + reach, reach : reach + width]
         row_variance = variance[top + reach, reach : reach + width]
         row_whole = whole[top + reach, reach : reach + width]
-        plain, square, common = window[0], window[1], window[2]
+        plain, square, common = sums[0], sums[1], sums[2]
         row_total = np.float32(0)
         row_count = np.float32(0)
         for c in range(width):
@@ -489,22 +523,25 @@ def ring_sums(
     ----------
     first : (m, box, box // 2 + 1) complex64
     which : (p,) int64
-    second : (p, box, box // 2 + 1) complex64
+    second : (p, box, shells) complex64
+        All columns of the spectra, or the first few, which hold the first few shells.
     shell, weight : (box, box // 2 + 1)
         From `metrics.shell_index`.
 
     Returns
     -------
-    (p, box // 2 + 1) float64
+    (p, shells) float64
     """
-    shells = second.shape[2]
+    box, shells = second.shape[1:]
     curve = np.empty((len(which), shells))
     for pair in numba.prange(len(which)):
         cross, power_a, power_b = np.zeros(shells + 1), np.zeros(shells + 1), np.zeros(shells + 1)
-        for row in range(second.shape[1]):
+        for row in range(box):
+            if shell[row, 0] >= shells:
+                continue
             for c in range(shells):
                 a, b = first[which[pair], row, c], second[pair, row, c]
-                at, w = shell[row, c], weight[row, c]
+                at, w = min(shell[row, c], shells), weight[row, c]
                 cross[at] += w * (a.real * b.real + a.imag * b.imag)
                 power_a[at] += w * (a.real * a.real + a.imag * a.imag)
                 power_b[at] += w * (b.real * b.real + b.imag * b.imag)

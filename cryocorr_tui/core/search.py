@@ -33,7 +33,7 @@ from cryocorr_tui.core.sampling import parts
 __all__ = ["Candidates", "CoarseSearch"]
 
 PEAKS = 3  # distinct rotations kept for each mirror state
-_DISTINCT_DEG = 14.0  # nearer rotations belong to the same peak
+_DISTINCT_DEG = 8.0  # nearer rotations belong to the same peak
 
 
 @dataclass(frozen=True, eq=False)

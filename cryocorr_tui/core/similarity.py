@@ -18,14 +18,14 @@ from array_api_compat import array_namespace
 
 from cryocorr_tui.core.alignment import Templates, oversample, templates
 from cryocorr_tui.core.backend import Backend
-from cryocorr_tui.core.election import elect
+from cryocorr_tui.core.election import elect, shortlist
 from cryocorr_tui.core.errors import DeviceError
 from cryocorr_tui.core.frc import FrcRows, RingAgreement
 from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray, MetricWeights, Settings
 from cryocorr_tui.core.polar import shift_lattice
 from cryocorr_tui.core.preprocessing import WorkingSet, disc_mask
 from cryocorr_tui.core.refinement import refine
-from cryocorr_tui.core.scoring_kernels import metric_rows
+from cryocorr_tui.core.scoring_kernels import MetricRows, metric_rows, thin_rows
 from cryocorr_tui.core.search import CoarseSearch, ShiftedRows
 
 CONTENDING = 0.025  # a finalist this much below the best NCC never has the best blend
@@ -168,14 +168,12 @@ class PairScorer:
             max_shift=self._working.max_shift,
             memory=self._passing,
         )
+        election = self._weights, right.unknown
+        standing = shortlist(
+            left.thin, right.fine, poses, _contending(reached), *election, memory=self._passing
+        )
         scores = elect(
-            left.frc.metrics,
-            right.fine,
-            poses,
-            _contending(reached),
-            self._weights,
-            right.unknown,
-            memory=self._passing,
+            left.frc.metrics, right.fine, poses, standing, *election, memory=self._passing
         )
         period = self._agreement.period(left.frc, right.fine, right.random, scores)
         # The one place where a result leaves the device.
@@ -192,6 +190,7 @@ class PairScorer:
                 scale=self._backend.to_device(self._working.scale[rows]),
                 shifted=self._search.shifted(rows),
                 templates=self._backend.moved(templates(images, mask)),
+                thin=self._backend.moved(thin_rows(images, mask, unknown)),
                 frc=self._agreement.rows(rows, metrics),
             )
         return self._rows
@@ -220,6 +219,7 @@ class _Rows:
     scale: Any  # (rows,) float64, source pixels per working pixel
     shifted: ShiftedRows
     templates: Templates
+    thin: MetricRows
     frc: FrcRows
 
 

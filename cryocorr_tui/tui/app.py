@@ -6,15 +6,16 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from rich.text import Text
 from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.worker import Worker, get_current_worker
@@ -28,6 +29,9 @@ from cryocorr_tui.tui.session import Changed, Session
 
 if TYPE_CHECKING:
     from cryocorr_tui.core.load import Load
+    from cryocorr_tui.core.model import Groups
+    from cryocorr_tui.core.run import Run
+    from cryocorr_tui.tui.state import Saved
 
 __all__ = ["CryocorrApp"]
 
@@ -66,6 +70,10 @@ class CryocorrApp(PictureHost[None]):
         A run to open.
     run_at_once : bool
         Compare the chosen files at once, in place of what the output folder holds.
+    saved : Saved or None
+        An earlier session to offer.
+    session_path : Path or None
+        Where this one is kept.
     """
 
     TITLE = "Cryo-Correlator"
@@ -94,8 +102,8 @@ class CryocorrApp(PictureHost[None]):
         Binding("q", "quit", "Quit", id="app.quit"),
     ]
 
-    progress: reactive[Progress | None] = reactive(None)
-    load: reactive[Load | None] = reactive(None)
+    progress: var[Progress | None] = var(None)
+    load: var[Load | None] = var(None)
 
     def __init__(
         self,
@@ -104,14 +112,20 @@ class CryocorrApp(PictureHost[None]):
         log_path: Path | None = None,
         run_folder: Path | None = None,
         run_at_once: bool = False,
+        saved: Saved | None = None,
+        session_path: Path | None = None,
     ) -> None:
         super().__init__()
+        self.animation_level = "none"  # every frame is sent over the line
         self.session = session
         self.log_path = log_path
         self._run_folder, self._run_at_once = run_folder, run_at_once
+        self._saved, self._session_path = saved, session_path
+        self._choices_to_take: dict[str, Any] | None = None
         self.changed: Signal[Changed] = Signal(self, "changed")
         self._job: Worker[None] | None = None
         self._one_at_a_time = threading.Lock()
+        self._leaving = threading.Event()
         self._tiles_to_paint = self._map_has_gaps = False
 
     # --- beginning and end
@@ -126,27 +140,83 @@ class CryocorrApp(PictureHost[None]):
             self.open_run(self._run_folder)
         elif self._run_at_once:
             self.run_analysis(overwrite=True)
+        elif self._saved is not None:
+            self._offer(self._saved)
 
     def _end_with_the_terminal(self) -> None:
         """Leave in order when the line drops or the machine goes down."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             try:
-                loop.add_signal_handler(number, self.exit)
+                loop.add_signal_handler(number, self._leave)
             except (NotImplementedError, RuntimeError, ValueError):
                 return  # not the main thread, as in tests
+
+    def _leave(self) -> None:
+        self.save_session()
+        self.exit()
+
+    def on_unmount(self) -> None:
+        """Keep the session, and let the run end where it is."""
+        self._leaving.set()
+        self.save_session()
+        self.cancel_job()
+
+    def _fatal_error(self) -> None:
+        """Leave with a sentence after a mistake of the program; the log has the rest of it."""
+        log.exception("the app failed", exc_info=self._exception)
+        self.save_session()
+        where = "" if self.log_path is None else f" The details are in {self.log_path}."
+        self.panic(
+            Text(
+                f"cryocorr: this should not have happened ({self._exception}); what was chosen and "
+                f"scored is kept, and cryocorr in this folder goes on from there.{where}"
+            )
+        )
+
+    def save_session(self) -> None:
+        """Keep what was chosen, for the next time the app opens in this folder."""
+        from cryocorr_tui.tui.state import Saved
+
+        if self._session_path is None:
+            return
+        saved = Saved.of(self.session, step=self.current_mode, theme=self.theme)
+        try:
+            saved.write(self._session_path)
+        except OutputError as error:
+            log.warning("session not kept: %s", error)
+
+    def _offer(self, saved: Saved) -> None:
+        """Ask whether to go on where an earlier session was."""
+        from cryocorr_tui.tui.screens.question import Question
+
+        self.theme = saved.theme if saved.theme in self.available_themes else self.theme
+
+        def decide(answer: str | None) -> None:
+            if answer != "on":
+                return
+            saved.restore(self.session)
+            self._choices_to_take = saved.choices
+            self.changed.publish(Changed.FILES)
+            if saved.run is not None:
+                self.open_run(saved.run)
+            self.switch_mode(saved.step if saved.step in STEPS else "files")
+
+        self.push_screen(
+            Question(
+                f"Go on where you were in this folder ({saved.in_words()})?",
+                {"on": "Go on", "new": "Start anew"},
+            ),
+            decide,
+        )
 
     @work(thread=True, group="load", exit_on_error=False)
     def _sample_load(self) -> None:
         from cryocorr_tui.core.load import LoadSampler
 
         sampler = LoadSampler()
-        worker, pause = get_current_worker(), threading.Event()
-        while not worker.is_cancelled and self.is_running:
-            pause.wait(SECONDS_BETWEEN_SAMPLES)
-            load = sampler.sample()
-            if not worker.is_cancelled and self.is_running:
-                self.call_later(self._show_load, load)
+        while not self._leaving.wait(SECONDS_BETWEEN_SAMPLES):
+            self.call_later(self._show_load, sampler.sample())
 
     def _show_load(self, load: Load) -> None:
         self.load = load
@@ -177,6 +247,11 @@ class CryocorrApp(PictureHost[None]):
     def busy(self) -> bool:
         """Whether the worker has something to do."""
         return self._job is not None
+
+    @property
+    def working(self) -> bool:
+        """Whether the worker's thread is at it, as for a moment after it was cancelled."""
+        return self._one_at_a_time.locked()
 
     def _consume(self, job: str, events: Callable[[], Iterator[Any]]) -> None:
         worker = get_current_worker()
@@ -227,14 +302,12 @@ class CryocorrApp(PictureHost[None]):
                 if warning:
                     self.notify(text, severity="warning", markup=False)
             case analysis.RunOpened(run):
-                self.session.run, self.session.finished = run, False
-                self.session.score_map = None
-                self.session.choices = None
-                self._map_has_gaps = False
+                self._take_run(run)
             case analysis.AnalysisFinished(run=run) | analysis.MatchFinished(run=run):
                 assert run is not None
                 self.session.run, self.session.finished = run, True
                 self.session.choices = Choices(len(run.classes), run.groups)
+                self._take_over_choices(run)
                 if self._map_has_gaps and self.session.score_map is not None:
                     self.show_map(self.session.score_map.field)
                 self.changed.publish(Changed.FINISHED)
@@ -244,6 +317,35 @@ class CryocorrApp(PictureHost[None]):
             case analysis.InputsTaken(taken):
                 self.session.taken, self.session.problem = taken, ""
                 self.changed.publish(Changed.TAKEN)
+
+    def _take_run(self, run: Run) -> None:
+        """Put a run on the screens, and what it is made of in place of what was chosen."""
+        session = self.session
+        session.run, session.finished = run, False
+        session.score_map = session.choices = None
+        session.taken, session.settings = run.sources, run.settings
+        session.corrected = run.store.manifest["squares"] is not None
+        session.files = [Path(source.source) for source in run.sources.sources]
+        self._map_has_gaps = False
+        self.save_session()
+        self.changed.publish(Changed.FILES)
+        self.changed.publish(Changed.TAKEN)
+
+    def _take_over_choices(self, run: Run) -> None:
+        """Decide as the session before did, where that was about this run."""
+        from cryocorr_tui.core.grouping import groups_at
+
+        told, self._choices_to_take = self._choices_to_take, None
+        if told is None or self.session.choices is None:
+            return
+
+        def regroup(threshold: float) -> Groups:
+            assert run.groups is not None
+            blend = run.store.symmetric("blend", slice(None), slice(None))
+            return groups_at(run.groups, threshold, blend=blend, quality=run.quality.quality)
+
+        self.session.choices.take_over(told, regroup)
+        self.changed.publish(Changed.CHOICES)
 
     def on_tile_ready(self, message: TileReady) -> None:
         """Enter a block of pairs into the map."""
@@ -304,6 +406,7 @@ class CryocorrApp(PictureHost[None]):
         self.session.files = list(files)
         self.session.read = self.session.taken = None
         self.session.problem, self.session.corrected = "", False
+        self.save_session()
         self.changed.publish(Changed.FILES)
 
     def take_in(self) -> None:
@@ -384,12 +487,12 @@ class CryocorrApp(PictureHost[None]):
             self.cancel_job()
             self.notify("Cancelled; r goes on from here.")
 
-    def open_pair(self, i: int, j: int) -> None:
-        """Open the pair viewer."""
+    def open_pair(self, i: int, j: int, pairs: Sequence[tuple[int, int]] | None = None) -> None:
+        """Open the pair viewer; next and previous go through `pairs`, by default by score."""
         from cryocorr_tui.tui.screens.pair_viewer import PairViewer
 
         if self.session.run is not None:
-            self.push_screen(PairViewer(i, j))
+            self.push_screen(PairViewer(i, j, pairs=pairs))
 
     def show_map(self, field: str) -> None:
         """Map another field of the run, worked out in a thread."""

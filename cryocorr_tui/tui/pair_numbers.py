@@ -8,7 +8,7 @@ from pathlib import Path
 from cryocorr_tui.core.model import PairAlignment
 from cryocorr_tui.core.run import Run
 
-__all__ = ["class_rows", "number", "pair_rows"]
+__all__ = ["chance", "class_rows", "number", "pair_rows"]
 
 Row = tuple[str, str]
 
@@ -31,7 +31,7 @@ def pair_rows(run: Run, pair: PairAlignment) -> list[Row]:
             ("shift y, x", f"{pair.pose.shift_y:+.1f}, {pair.pose.shift_x:+.1f} px"),
             ("mirrored", "yes" if pair.pose.mirrored else "no"),
         ]
-    rows.append(("p, q", f"{_chance(pair.p_value)}, {_chance(pair.q_value)}"))
+    rows.append(("p, q", f"{chance(pair.p_value)}, {chance(pair.q_value)}"))
     qualities = (run.quality.quality[pair.i], run.quality.quality[pair.j])
     rows.append(("quality", ", ".join(number(float(value), 2) for value in qualities)))
     if pair.reason:
@@ -75,5 +75,6 @@ def _period(pair: PairAlignment) -> str:
     return f"{pair.frc_resolution_px:.1f} px{known}"
 
 
-def _chance(value: float) -> str:
+def chance(value: float) -> str:
+    """Return a p- or q-value; a dash where it is not known."""
     return UNKNOWN if math.isnan(value) else f"{value:.2g}"

@@ -48,7 +48,7 @@ def preview(path: Path, aspect: float) -> Preview:
     from cryocorr_tui.core.detection.squares import grey_picture
     from cryocorr_tui.core.model import Montage
     from cryocorr_tui.core.readers import read
-    from cryocorr_tui.tui.thumbnails import best_columns, contact_sheet
+    from cryocorr_tui.tui.contact_sheet import best_columns, contact_sheet
 
     try:
         if path.stat().st_size > LARGEST_FILE:

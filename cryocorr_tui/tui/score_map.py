@@ -18,6 +18,7 @@ from cryocorr_tui.core.scoring import pair_score, pair_weight
 __all__ = ["HUNDREDTHS", "MAP_FIELDS", "UNKNOWN", "ScoreMap"]
 
 UNKNOWN = 0  # not scored (yet), and a class with itself
+NARROWEST = 0.05  # span of colours: less would paint noise
 HUNDREDTHS = 100  # value 0…1 has the level 1…101: the value as it prints with two decimals
 
 # What can be mapped, and the range of values that colours span.
@@ -103,6 +104,15 @@ class ScoreMap:
         if self.symmetric:
             np.maximum(self.levels[x, y], levels.T, out=self.levels[x, y])
         self.version += 1
+
+    def spread(self) -> tuple[float, float]:
+        """Return the values below which 5 % and 99.9 % of the known ones lie, 0 to 1."""
+        counts = np.bincount(self.levels.ravel(), minlength=HUNDREDTHS + 2)[UNKNOWN + 1 :]
+        if not counts.any():
+            return 0.0, 1.0
+        share = np.cumsum(counts) / counts.sum()
+        low, high = np.searchsorted(share, [0.05, 0.999]) / HUNDREDTHS
+        return float(low), float(max(high, low + NARROWEST))
 
     def _values(self, rows: slice, cols: slice, block: FloatArray) -> FloatArray:
         if self.field == "frc":

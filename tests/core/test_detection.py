@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cryocorr_tui.core.detection import cut_out, detect_squares, grey_picture
+from cryocorr_tui.core.detection.content import is_drawing
 from cryocorr_tui.core.detection.lattice import Lattice
 from cryocorr_tui.core.errors import NoSquaresError
 from cryocorr_tui.core.model import Detection, Hit, Labels, Montage, Square
@@ -203,6 +204,77 @@ def test_a_thick_frame_around_each_square_is_left_out(page_level: int, frame_lev
         truth.append((x, y, x + 60, y + 60))
 
     np.testing.assert_allclose(corners(find(picture)), truth, atol=1)
+
+
+def framed(picture: np.ndarray, x: int, y: int, box: int, width: int, level: int) -> None:
+    """Draw a frame just inside the sides of a square, or (width < 0) just outside."""
+    out = max(-width, 0)
+    part = picture[y - out : y + box + out, x - out : x + box + out]
+    thick = abs(width)
+    for side in (part[:thick], part[-thick:], part[:, :thick], part[:, -thick:]):
+        side[:] = level
+
+
+@pytest.mark.parametrize("width", [7, -7])
+@pytest.mark.parametrize("gap", [16, 20])
+def test_selection_frames_around_nearly_every_square_do_not_move_its_sides(
+    width: int, gap: int
+) -> None:
+    picture = page(4, 5, 80, gap=gap, margin=12)
+    rng = np.random.default_rng(1)
+    for row, column in np.ndindex(4, 5):
+        if (row, column) not in ((0, 0), (2, 3)):
+            y, x = 12 + row * (80 + gap), 12 + column * (80 + gap)
+            framed(picture, x, y, 80, width, int(rng.choice([90, 150, 255])))
+
+    found = corners(find(picture))
+
+    assert len(found) == 20
+    np.testing.assert_allclose(found[0], [12, 12, 92, 92], atol=1)
+    np.testing.assert_allclose(
+        found[13], [12 + 3 * (80 + gap), 12 + 2 * (80 + gap)] * 2 + np.array([0, 0, 80, 80]), atol=1
+    )
+
+
+def test_a_frame_nearly_as_grey_as_the_images_is_left_out() -> None:
+    picture = page(3, 4, 80, gap=40, margin=20, level=255)
+    for row, column in np.ndindex(3, 4):
+        framed(picture, 20 + column * 120, 20 + row * 120, 80, -14, 84)
+
+    np.testing.assert_allclose(corners(find(picture))[0], [20, 20, 100, 100], atol=1)
+
+
+def test_two_touching_squares_are_parted_at_their_only_seam() -> None:
+    picture = page(1, 2, 90, gap=0, margin=0)
+    picture[:, 90:] += 12
+
+    assert [round(s.x) for s in find(picture).squares] == [0, 90]
+
+
+def test_touching_squares_on_a_page_are_not_one_square() -> None:
+    picture = page(2, 2, 90, gap=0, margin=30, level=255)
+
+    assert len(find(picture).squares) == 4
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_jagged_curve_that_fills_a_box_is_a_drawing(seed: int) -> None:
+    level = np.cumsum(np.random.default_rng(seed).standard_normal(20))
+    level = 3 + 54 * (level - level.min()) / np.ptp(level)
+    points = 16 * np.stack([np.linspace(6, 54, 20), level], axis=1)  # in sixteenths of a pixel
+    curve = np.full((60, 60), 255, np.uint8)
+    cv2.polylines(curve, [points.astype(np.int32)], False, 100, 2, cv2.LINE_AA, shift=4)
+
+    assert is_drawing(curve, np.array([0.0, 0.0, 60.0, 60.0]))
+
+
+def test_bars_are_a_drawing_and_a_particle_is_none() -> None:
+    bars = np.full((100, 100), 100, np.uint8)
+    bars[:70, 40:60] = 255
+    box = np.array([0.0, 0.0, 100.0, 100.0])
+
+    assert is_drawing(bars, box)
+    assert not is_drawing(particle(100, 0), box)
 
 
 def test_borders_that_noise_hides_are_seen_from_further_away() -> None:
@@ -437,6 +509,19 @@ def test_the_overlay_shows_how_the_reference_lies_in_a_hit() -> None:
     np.testing.assert_allclose(letter(90.0), np.rot90(upright), atol=40)
     np.testing.assert_allclose(letter(0.0, mirrored=True), upright[:, ::-1], atol=40)
     np.testing.assert_allclose(letter(90.0, mirrored=True), np.rot90(upright[:, ::-1]), atol=40)
+
+
+def test_hits_that_overlap_bear_small_numbers_only() -> None:
+    montage = Montage("grid.png", np.full((200, 300), 128, np.uint8))
+    hit = Hit(0.9, 0.0, mirrored=False, scale=1.0, y=50.0, x=50.0)
+    alone = Square(10, 10, 90, 90, 0.9, hit=hit)
+
+    def written_on(*squares: Square) -> int:
+        overlay = draw_overlay(montage, Detection("grid.png", squares))
+        return int(np.all(overlay[10:100, 10:100] == 0, axis=2).sum())
+
+    apart, close = Square(150, 10, 90, 90, 0.9, hit=hit), Square(70, 60, 90, 90, 0.9, hit=hit)
+    assert 0 < written_on(alone, close) < written_on(alone, apart) / 2
 
 
 def test_colours_of_confidence_run_from_vermilion_over_yellow_to_sky_blue() -> None:

@@ -7,12 +7,13 @@ import pytest
 from devices import DEVICES
 from scipy import fft
 from test_scoring_kernels import WEIGHTS, Scene, printed, standing
+from test_scoring_kernels import elect as elect_on_host
 
-from cryocorr_tui.core import scoring_kernels
-from cryocorr_tui.core.election import elect
+from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.election import elect, shortlist
 from cryocorr_tui.core.frc import ring_curves, ring_matrix
 from cryocorr_tui.core.metrics import shell_index
-from cryocorr_tui.core.scoring_kernels import metric_rows, ring_sums
+from cryocorr_tui.core.scoring_kernels import metric_rows, ring_sums, thin_rows
 
 # Sums in single precision taken in another order. A grey value on the edge between two levels may
 # fall to either side, which moves NMI, and that alone.
@@ -49,7 +50,7 @@ def assert_same_scores(scores, expected):
 @pytest.mark.parametrize("place", DEVICES)
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_plain_scores_of_a_pose_are_the_compiled_ones(scene, place, which):
-    expected = scoring_kernels.elect(scene.rows, scene.fine, scene.poses, standing(which), WEIGHTS)
+    expected = elect_on_host(scene.rows, scene.fine, scene.poses, standing(which), WEIGHTS)
     scores = plain(scene, place(), standing(which))
     assert_same_scores(scores, expected)
     np.testing.assert_array_equal(scores[..., 4:], expected[..., 4:])
@@ -59,7 +60,7 @@ def test_plain_scores_of_a_pose_are_the_compiled_ones(scene, place, which):
 def test_plain_scores_leave_print_out_as_the_compiled_ones_do(scene, place):
     overlay = printed(scene)
     rows = metric_rows(scene.images, scene.mask, overlay)
-    expected = scoring_kernels.elect(rows, scene.fine, scene.poses, standing(0), WEIGHTS, overlay)
+    expected = elect_on_host(rows, scene.fine, scene.poses, standing(0), WEIGHTS, overlay)
     assert_same_scores(plain(scene, place(), standing(0), overlay=overlay), expected)
 
 
@@ -78,11 +79,46 @@ def test_both_elect_the_same_finalist(scene, place):
     who = standing()
     who[2, 1, 0] = False
     who[1, 3] = False
-    expected = scoring_kernels.elect(scene.rows, scene.fine, scene.poses, who, WEIGHTS)
+    expected = elect_on_host(scene.rows, scene.fine, scene.poses, who, WEIGHTS)
     scores = plain(scene, place(), who)
     assert_same_scores(scores, expected)
     np.testing.assert_array_equal(scores[..., 4:], expected[..., 4:])
     assert np.isnan(scores[1, 3]).all()
+
+
+def shortlisted(scene, backend, who, overlay=None):
+    listed = shortlist(
+        backend.moved(thin_rows(scene.images, scene.mask, overlay)),
+        backend.to_device(scene.fine),
+        backend.to_device(scene.poses),
+        backend.to_device(who),
+        WEIGHTS,
+        None if overlay is None else backend.to_device(overlay),
+        memory=1e7,
+    )
+    return backend.to_host(listed)
+
+
+@pytest.mark.parametrize("place", DEVICES)
+@pytest.mark.parametrize("with_print", [False, True])
+def test_both_shortlist_the_same_finalists(scene, place, with_print):
+    overlay = printed(scene) if with_print else None
+    expected = shortlisted(scene, Backend("cpu"), standing(), overlay)
+    np.testing.assert_array_equal(shortlisted(scene, place(), standing(), overlay), expected)
+
+
+def test_a_shortlist_holds_whoever_is_elected_of_many(scene):
+    listed = shortlisted(scene, Backend("cpu"), standing())
+    assert 16 <= listed.sum() < listed.size
+    expected = elect_on_host(scene.rows, scene.fine, scene.poses, standing(), WEIGHTS)
+    scores = elect_on_host(scene.rows, scene.fine, scene.poses, listed, WEIGHTS)
+    np.testing.assert_array_equal(scores, expected)
+
+
+def test_who_stands_alone_is_on_the_shortlist(scene):
+    who = standing(2)
+    who[0, 1] = False
+    np.testing.assert_array_equal(shortlisted(scene, Backend("cpu"), who), who)
 
 
 @pytest.mark.parametrize("place", DEVICES)

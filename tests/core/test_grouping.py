@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cryocorr_tui.core import grouping
-from cryocorr_tui.core.grouping import cuts, group_classes, groups_at, redundancy
+from cryocorr_tui.core.grouping import (
+    cuts,
+    group_classes,
+    groups_at,
+    mean_inside,
+    moved_cut,
+    redundancy,
+)
 from cryocorr_tui.core.significance import Null
 
 
@@ -230,3 +237,21 @@ def test_one_of_each_group_is_kept_and_the_rest_is_redundant() -> None:
     assert (some.classes, some.of, some.part) == (1, 4, 0.25)
     assert some.particles == 30.0
     assert np.isnan(redundancy(found, np.full(5, np.nan)).particles)
+
+
+def test_the_cut_moves_merge_by_merge_and_no_further_than_there_are_any() -> None:
+    blend = chain()
+    found = groups_at(group_classes(blend), 0.12, blend=blend)  # {0, 1}, 2, 3
+
+    def sizes(steps: int) -> int:
+        moved = groups_at(found, moved_cut(found, steps), blend=blend)
+        return len(moved.representatives)
+
+    assert [sizes(steps) for steps in (-9, -1, 0, 1, 2, 9)] == [4, 4, 3, 2, 1, 1]
+
+
+def test_the_mean_inside_a_group_is_over_its_scored_pairs() -> None:
+    blend = chain()
+    assert mean_inside(blend, np.array([0, 1, 2])) == pytest.approx((0.9 + 0.5 + 0.5) / 3)
+    assert mean_inside(blend, np.array([0, 1, 4])) == pytest.approx(0.9)
+    assert np.isnan(mean_inside(blend, np.array([3])))

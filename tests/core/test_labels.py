@@ -16,7 +16,7 @@ from cryocorr_tui.core.labels import find_labels, remove_labels
 from cryocorr_tui.core.labels.lines import find_lines
 from cryocorr_tui.core.labels.meaning import counting, meanings
 from cryocorr_tui.core.labels.reading import Glyph
-from cryocorr_tui.core.labels.strokes import _is_all
+from cryocorr_tui.core.labels.strokes import FIRST, _is_all
 from cryocorr_tui.core.model import Detection, Montage, Square
 from cryocorr_tui.core.readers import read
 
@@ -122,6 +122,19 @@ def test_white_light_grey_and_black_text_is_masked_where_all_squares_have_it(col
     assert all(
         label.particles in (None, truth) for label, truth in zip(labels, particles, strict=True)
     )
+
+
+def test_text_on_six_of_ten_of_many_squares_is_masked():
+    count = 3 * FIRST // 2
+    images = np.resize(class_averages(8), (count, SIDE, SIDE))
+    texts, _, _ = cryosparc_texts(count)
+    printed = [k % 5 < 3 for k in range(count)]
+    texts = [lines if own else () for lines, own in zip(texts, printed, strict=True)]
+    montage, squares = montage_of(images, texts=texts, colour=WHITE)
+    clean, _ = montage_of(images)
+    for label, square, own in zip(find_labels(montage, squares), squares, printed, strict=True):
+        if own:
+            assert label.mask[changed_by(montage, clean, square) > 50].mean() > 0.9
 
 
 @example(seed=0, height=16.0, quality=None, colour=WHITE)  # its ones look like scale bars
@@ -231,9 +244,9 @@ def test_a_number_beside_ink_that_was_not_read_is_empty():
     ink = np.zeros((40, 60), np.float32)
     ink[20:30, 10:34:4] = 1
     (line,) = find_lines(ink, 0, full=0.4, faint=0.3)
-    assert _is_all(line, ink, digit=10.0)
+    assert _is_all(line, ink[20:30], digit=10.0)
     ink[20:30, 34:40] = 0.25  # too faint for a glyph
-    assert not _is_all(line, ink, digit=10.0)
+    assert not _is_all(line, ink[20:30], digit=10.0)
 
 
 def test_no_squares_have_no_labels():

@@ -20,6 +20,11 @@ FLAT = 0.985  # share of pixels at one level from which on a square is constant
 BRIGHT_PAPER = 200.0  # grey level of the paper of plots, texts and buttons
 LEAST_PAPER = 0.3  # share of a drawing that is paper
 LEAST_DARK_PAPER = 0.8  # the same on paper of another level, which has no noise at all
+# Ink is at one level where so many of its pixels are within the tolerance of it. Thick lines of it
+# leave, eroded, less than what is left of a disc of one level, as masked class averages may be.
+ONE_INK, INK_TOLERANCE = 0.3, 5
+SOLID = 0.55
+LEAST_SECOND = 0.1  # share of the rarer level where there are only two, as in charts
 INSET = 0.08  # of the box: keeps borders and their blur out
 SAMPLE = 40  # boxes that are looked at closely
 
@@ -68,10 +73,15 @@ def show_images(
 def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
     """Say whether a box holds a drawing on paper: a plot, text, a table, an icon.
 
-    The ink of a drawing is thin or of one level; a particle is thick and shaded.
+    The ink of a drawing is thin or of one level; a particle is thick and shaded. A picture of two
+    levels is a chart.
     """
     part = _inside(grey, box).astype(np.float32)
     if min(part.shape) < 8:
+        return True
+    some = part[:: max(1, len(part) // 64)].astype(np.intp)
+    second, first = np.sort(np.bincount(some.ravel(), minlength=2))[-2:]
+    if second > LEAST_SECOND * some.size and first + second == some.size:
         return True
     rim = np.ones(part.shape, bool)
     rim[2:-2, 2:-2] = False
@@ -80,10 +90,20 @@ def is_drawing(grey: Bytes, box: NDArray[np.float64]) -> bool:
     bright = paper >= BRIGHT_PAPER
     if np.mean(off <= (3 if bright else 0)) < (LEAST_PAPER if bright else LEAST_DARK_PAPER):
         return False
+    ink = off > 12
     side = max(5, min(part.shape) // 20)
-    core = cv2.erode((off > 12).astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    core = cv2.erode(ink.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    if bright and _is_one_ink(part[ink]) and core.sum() < SOLID * ink.sum():
+        return True
     slope = np.hypot(cv2.Sobel(part, cv2.CV_32F, 1, 0), cv2.Sobel(part, cv2.CV_32F, 0, 1)) / 4
     return bool(np.count_nonzero(core & (slope > 1.5)) < max(0.005 * core.size, 0.5 * core.sum()))
+
+
+def _is_one_ink(levels: NDArray[np.float32]) -> bool:
+    """Say whether many pixels are about one level, as those of thick lines in one ink are."""
+    counts = np.bincount(levels.astype(np.intp), minlength=256)
+    near = np.convolve(counts, np.ones(2 * INK_TOLERANCE + 1))
+    return bool(near.max() > ONE_INK * counts.sum())
 
 
 def _is_coloured(picture: NDArray[np.generic], box: NDArray[np.float64]) -> bool:

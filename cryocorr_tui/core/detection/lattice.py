@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,16 @@ class Lattice:
         columns = _indices(self.x, self.pitch_x, self.width, shape[1])
         row, column = np.meshgrid(rows, columns, indexing="ij")
         return np.stack([row.ravel(), column.ravel()], axis=1).astype(np.intp)
+
+    def grown(self, pixels: float) -> Lattice:
+        """Return the same lattice of boxes that are larger by `pixels` on each side."""
+        return replace(
+            self,
+            x=self.x - pixels,
+            y=self.y - pixels,
+            width=self.width + 2 * pixels,
+            height=self.height + 2 * pixels,
+        )
 
     def scaled(self, factor: float) -> Lattice:
         """Return the same lattice in a picture that is `factor` times larger."""

@@ -30,11 +30,17 @@ SEEN = 0.25  # agreement of the votes of a row or column of squares that makes a
 SAME_BORDER = 0.3
 DEEPEST_FRAME = 0.16  # of the box
 LEAST_FRAME = 2  # pixels: thinner ones are borders
-FRAME_TOLERANCE = 8  # grey levels within which a frame is of one level
+OUTWARDS = np.array([-1.0, -1.0, 1.0, 1.0])  # what a pixel outwards is to the sides of a box
+FRAME_TOLERANCE = 8  # grey levels within which a frame is of one level, less where it is exact
 # Shares of pixels at the level of the frame: within it, and two pixels further in. The rim of a
 # round mask goes over into its image slowly.
 IN_FRAME = 0.9
 BEHIND_FRAME = 0.5
+# Evidence of a square in terms of the typical one: below the first it lacks the frame that others
+# have, from the second on it is seen.
+UNFRAMED, REGAINED = 0.6, 0.8
+SAME_LINE = 0.98  # evidence in terms of the best, from which on it is of the same line
+SLACK = 2  # pixels that a side may lie off the line that is its evidence
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +106,8 @@ def settle(
     )
     depth = _depths_of_frames(grey, boxes)
     lattice = Lattice.through(boxes + depth, grid.members)
+    selection = _width_of_selections(lattice, grid.members, grey, evidence, factor)
+    lattice = lattice.grown(selection)
     cells = lattice.cells_within(grey.shape)
     member = _contains(grid.members, cells)
     free = member | ~overlapping(lattice.boxes(cells), np.concatenate([np.empty((0, 4)), *others]))
@@ -113,7 +121,8 @@ def settle(
     if not kept.any():
         return None
     cells, sides = cells[kept], sides[kept]
-    boxes = _snapped(grey, boxes[kept], cells, reach=2 + factor)
+    reach = min(2 + factor, selection - 1) if selection else 2 + factor
+    boxes = _snapped(grey, boxes[kept], cells, reach=reach, past_frames=not selection)
     boxes = _clipped(boxes, grey.shape)
     side = np.array([lattice.width, lattice.height])
     missing = side - (boxes[:, 2:] - boxes[:, :2])
@@ -135,7 +144,7 @@ def side_evidence(
     x0, y0, x1, y1 = (_clipped(boxes, shape) / factor).T
     xm, ym = (x0 + x1) / 2, (y0 + y1) / 2
     quarters = [
-        box_sides(evidence, np.stack(quarter, axis=1), slack=2)
+        box_sides(evidence, np.stack(quarter, axis=1), slack=SLACK)
         for quarter in ((x0, y0, xm, ym), (xm, y0, x1, ym), (x0, ym, xm, y1), (xm, ym, x1, y1))
     ]
     top_left, top_right, bottom_left, bottom_right = quarters
@@ -252,12 +261,15 @@ def _clipped(boxes: Boxes, shape: tuple[int, ...]) -> Boxes:
     return np.clip(boxes, 0.0, [width, height, width, height])
 
 
-def _snapped(grey: Bytes, boxes: Boxes, cells: Cells, *, reach: int) -> Boxes:
+def _snapped(
+    grey: Bytes, boxes: Boxes, cells: Cells, *, reach: int, past_frames: bool = True
+) -> Boxes:
     """Move the sides of every row and column of cells onto the border lines nearby.
 
     All cells of a column vote for its left and right side. Where a border has several lines (both
     edges of a thin line, a frame and its picture), the innermost that is well seen ends the
-    square. Sides without a visible line stay where the lattice puts them.
+    square, `reach` pixels away or, with `past_frames`, a little further in. Sides without a visible
+    line stay where the lattice puts them.
     """
     moved = boxes.copy()
     for axis in (0, 1):
@@ -265,12 +277,15 @@ def _snapped(grey: Bytes, boxes: Boxes, cells: Cells, *, reach: int) -> Boxes:
         index = cells[:, 1 - axis]
         for side, inward in ((axis, 1), (axis + 2, -1)):
             lines = np.unique(index)
+            size = float(np.median(boxes[:, axis + 2] - boxes[:, axis]))
+            near = min(reach, round(0.1 * size))
+            within = max(near, round(FRAME_SHARE * size)) if past_frames else near
+            places = inward * np.arange(-near, within + 1)
             shift = np.array(
-                [_to_line(picture, boxes[index == k], axis, side, inward, reach) for k in lines]
+                [_to_line(picture, boxes[index == k], axis, side, places) for k in lines]
             )
             # A line that moves a row or column apart from the others belongs to the page.
             common = float(np.median(shift))
-            size = float(np.median(boxes[:, axis + 2] - boxes[:, axis]))
             shift[np.abs(shift - common) > max(2.5, 0.03 * size)] = common
             moved[:, side] += shift[np.searchsorted(lines, index)]
     return moved
@@ -283,39 +298,118 @@ def _depths_of_frames(grey: Bytes, boxes: Boxes) -> FloatArray:
     return np.array([depth[0], depth[1], -depth[2], -depth[3]], np.float64)
 
 
+def _width_of_selections(
+    lattice: Lattice, members: Cells, grey: Bytes, evidence: Sequence[LineEvidence], factor: int
+) -> int:
+    """Return the width of frames drawn on most squares, where a lattice was fitted inside them.
+
+    The squares without such a frame tell: they end where the frames of the others begin, and have
+    no frame there. 0 where nothing tells.
+    """
+    first, last = members.min(axis=0) - 1, members.max(axis=0) + 1
+    cells = lattice.cells_within(grey.shape)
+    cells = cells[np.all((cells >= first) & (cells <= last), axis=1)]
+    boxes = lattice.boxes(cells)
+    gap = min(lattice.pitch_x - lattice.width, lattice.pitch_y - lattice.height)
+    widest = round(min(DEEPEST_FRAME * min(lattice.width, lattice.height), gap / 2))
+    if widest < LEAST_FRAME:
+        return 0
+    mean = _mean_side(side_evidence(evidence, boxes, factor, grey.shape))
+    typical = float(np.median(mean[_contains(members, cells)]))
+    weak = mean < UNFRAMED * typical
+    unframed, framed = boxes[weak], boxes[~weak]
+    _, flat = levels(grey, unframed)
+    unframed = unframed[flat < FLAT]
+    if not len(unframed) or not len(framed):
+        return 0
+    widths = np.arange(LEAST_FRAME, widest + SLACK + 1)
+    seen = np.array(
+        [
+            _mean_side(side_evidence(evidence, unframed + width * OUTWARDS, factor, grey.shape))
+            for width in widths
+        ]
+    )
+    summed = seen.sum(axis=1)
+    best = widths[summed >= SAME_LINE * summed.max()]  # up to the slack of a side on either hand
+    width = min(round(float(best.mean())), widest)
+    told = (seen.max(axis=0) >= REGAINED * typical) & ~_have_frames_of(
+        framed, unframed, grey, width
+    )
+    return width if told.mean() >= 0.5 else 0
+
+
+def _have_frames_of(framed: Boxes, boxes: Boxes, grey: Bytes, width: int) -> Mask:
+    """Say which boxes have around them a frame like any of the framed ones."""
+    frame, unevenness = _surroundings(grey, framed, width)
+    level, spread = _surroundings(grey, boxes, width)
+    tolerance = _tolerance(float(np.median(unevenness)))
+    nearest = np.abs(level[:, None] - frame).min(axis=1)
+    alike: Mask = (spread <= tolerance) & (nearest <= FRAME_TOLERANCE)
+    return alike
+
+
+def _surroundings(grey: Bytes, boxes: Boxes, width: int) -> tuple[FloatArray, FloatArray]:
+    """Return the median level up to `width` outside of boxes, and how far most pixels are off."""
+    told = []
+    for x0, y0, x1, y1 in np.rint(boxes).astype(int):
+        part = grey[max(0, y0 - width) : y1 + width, max(0, x0 - width) : x1 + width]
+        outside = np.ones(part.shape, bool)
+        outside[min(width, y0) : -width, min(width, x0) : -width] = False
+        level = np.median(part[outside])
+        told.append((level, np.percentile(np.abs(part[outside] - level), 100 * IN_FRAME)))
+    level, spread = np.array(told).T
+    return level, spread
+
+
+def _tolerance(unevenness: float) -> float:
+    """Return the grey levels within which frames are of one level that are so uneven."""
+    return min(FRAME_TOLERANCE, 1 + unevenness)
+
+
 def _rims(grey: Bytes, boxes: Boxes, side: int, deepest: int) -> NDArray[np.uint8]:
-    """Return the (depth, n) pixels of all boxes from one side inwards, corners left out."""
+    """Return the (n, depth, length) pixels from one side of boxes inwards, corners left out."""
     picture = grey if side % 2 == 0 else grey.T
     axis, inward = side % 2, 1 if side < 2 else -1
+    length = int(np.median(boxes[:, 3 - axis] - boxes[:, 1 - axis])) - 2 * deepest
     rims = []
     for box in boxes:
         at = round(float(box[side])) - (0 if side < 2 else 1)
         depths = at + inward * np.arange(deepest)
-        if not 0 <= depths.min() <= depths.max() < picture.shape[1]:
-            continue
-        low, high = round(float(box[1 - axis])) + deepest, round(float(box[3 - axis])) - deepest
-        rims.append(picture[max(0, low) : max(0, high), depths].T)
-    return np.concatenate(rims, axis=1) if rims else np.empty((deepest, 0), np.uint8)
+        low = round(float(box[1 - axis])) + deepest
+        if min(low, *depths) >= 0 and max(depths) < picture.shape[1]:
+            rims.append(picture[low : low + length, depths].T)
+    rims = [rim for rim in rims if rim.shape == (deepest, length)]
+    return np.stack(rims) if rims else np.empty((0, deepest, length), np.uint8)
 
 
-def _depth_of_frame(rim: NDArray[np.uint8]) -> int:
-    """Return how many pixels deep a rim is at one level, 0 where it does not end at a line."""
-    if min(rim.shape) < 4:
+def _depth_of_frame(rims: NDArray[np.uint8]) -> int:
+    """Return how many pixels deep the rim of each box is at one level of its own.
+
+    0 where the rims do not end at a line. That of a round mask is soon another level in the middle
+    of a side, but not near its ends.
+    """
+    if not len(rims) or min(rims.shape[1:]) < 4:
         return 0
-    level = float(np.median(rim[1]))  # the outermost pixel may be mixed with what lies around
-    share = (np.abs(rim.astype(np.float32) - level) <= FRAME_TOLERANCE).mean(axis=1)
-    inner = np.flatnonzero(share[1:] < IN_FRAME) + 1
-    depth = int(inner[0]) if len(inner) else len(share)
-    ends = LEAST_FRAME <= depth < len(share) - 2 and share[depth + 2] < BEHIND_FRAME
-    return depth if ends else 0
+    # The outermost pixel may be mixed with what lies around.
+    off = np.abs(rims - np.median(rims[:, 1], axis=1)[:, None, None])
+    tolerance = _tolerance(float(np.percentile(off[:, 1], 100 * IN_FRAME)))
+    same = off <= tolerance
+    inner = np.flatnonzero(same.mean(axis=(0, 2))[1:] < IN_FRAME) + 1
+    depth = int(inner[0]) if len(inner) else same.shape[1]
+    if not LEAST_FRAME <= depth < same.shape[1] - 2:
+        return 0
+    quarter = same.shape[2] // 4
+    behind = same[:, depth + 2, [*range(quarter), *range(-quarter, 0)]]
+    return depth if behind.mean() < BEHIND_FRAME else 0
 
 
-def _to_line(picture: Bytes, boxes: Boxes, axis: int, side: int, inward: int, reach: int) -> float:
-    """Return how far the line that ends the squares lies from their `side`, 0 where unseen."""
-    size = float(np.median(boxes[:, axis + 2] - boxes[:, axis]))
-    reach = min(reach, round(0.1 * size))
+def _to_line(picture: Bytes, boxes: Boxes, axis: int, side: int, places: NDArray[np.intp]) -> float:
+    """Return how far the line that ends the squares lies from their `side`, 0 where unseen.
+
+    `places` are the distances that are looked at, from outside inwards.
+    """
     middle = float(np.median(boxes[:, side]))
-    lines = round(middle) + inward * np.arange(-reach, max(reach, round(FRAME_SHARE * size)) + 1)
+    lines = round(middle) + places
     lines = lines[(lines >= 1) & (lines < picture.shape[1])]
     if not len(lines):
         return 0.0

@@ -27,13 +27,13 @@ UNEQUAL_SIDES = 0.02
 # (JPEG blocks make many good combs).
 SEAM_SIGMAS = 4.5
 LEAST_SIGMAS = 2.0
-LONE_SIGMAS = 9.0  # of the only seam there is
 SEAM_LEAD = 1.3
+LONE_SIGMAS, LONE_LEAD = 5.0, 1.5  # the same for the only seam there is
 LEAST_CONTRAST = 0.1  # octaves of step between pixels
 FULL_CONTRAST = 1.0  # more says no more: a single strong line is no comb
 BANDS = 3
 SAME_SEAM = 0.8  # contrast in terms of the strongest division: some of the same seams
-FAINT_TOOTH = 0.4  # contrast of a line in terms of the true seams beside it: none of them
+FAINT_TOOTH = 0.68  # contrast of a line in terms of the true seams beside it: none of them
 
 
 def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[Boxes, Cells]:
@@ -59,8 +59,9 @@ def seam_grid(grey: NDArray[np.uint8], *, min_box: int) -> tuple[Boxes, Cells]:
             for bands, count in zip(contrast, (columns, rows), strict=True)
             if count > 1
         ]
-        least = LONE_SIGMAS if columns * rows == 2 else SEAM_SIGMAS
-        if _are_seams(combs, least):
+        lone = columns * rows == 2
+        sigmas, lead = (LONE_SIGMAS, LONE_LEAD) if lone else (SEAM_SIGMAS, SEAM_LEAD)
+        if _are_seams(combs, sigmas, lead):
             found.append((float(np.mean([comb.contrast for comb in combs])), columns, rows))
     # A coarser comb sees some of the seams, a finer one also what resampling leaves between them.
     strongest = max((contrast for contrast, _, _ in found), default=0.0)
@@ -125,15 +126,15 @@ class _Comb:
     lead: float = 0.0
 
 
-def _are_seams(combs: list[_Comb], least: float) -> bool:
-    """Say whether the lines of one or both directions together reach `least` sigmas."""
+def _are_seams(combs: list[_Comb], least_sigmas: float, least_lead: float) -> bool:
+    """Say whether the lines of one or both directions together stand out enough."""
     sigmas = np.array([comb.sigmas for comb in combs])
     lead = np.array([comb.lead for comb in combs])
     return bool(
         sigmas.min() >= LEAST_SIGMAS
-        and sigmas.sum() >= least * np.sqrt(len(combs))
+        and sigmas.sum() >= least_sigmas * np.sqrt(len(combs))
         and lead.min() >= 1.0
-        and lead.prod() >= SEAM_LEAD
+        and lead.prod() >= least_lead
         and np.mean([comb.contrast for comb in combs]) >= LEAST_CONTRAST
     )
 

@@ -185,12 +185,12 @@ def _find_panels(picture: NDArray[np.generic], min_box: int) -> list[Panel]:
 
 
 def _may_be_blocks(panels: list[Panel]) -> bool:
-    """Say whether two or three squares touch, so that each may be a block of squares that do."""
+    """Say whether one square or a few that touch may be blocks of squares that do."""
     first = panels[0]
     gutter = max(
         first.lattice.pitch_x - first.lattice.width, first.lattice.pitch_y - first.lattice.height
     )
-    return len(panels) == 1 and 1 < len(first.boxes) < 4 and gutter < 0.02 * first.lattice.width
+    return len(panels) == 1 and len(first.boxes) < 4 and gutter < 0.02 * first.lattice.width
 
 
 def _evidence_of(grey: Bytes, factor: int) -> list[LineEvidence]:

@@ -34,8 +34,9 @@ class GlyphBank:
 
     Attributes
     ----------
-    vectors : (n, (ABOVE + DIGIT + BELOW) * WIDE) float32
-        Zero mean, unit length: a scalar product of two is their correlation.
+    vectors : (n, WIDE * (ABOVE + DIGIT + BELOW)) float32
+        Pictures column by column, of zero mean and unit length: a scalar product of two is their
+        correlation.
     characters : (n,) str
     fonts : (n,) int
     """
@@ -76,7 +77,7 @@ def _blurred_bank(blur: float) -> GlyphBank:
         [cv2.GaussianBlur(picture, (0, 0), blur) for picture in ink.reshape(-1, *ink.shape[2:])]
     )
     return GlyphBank(
-        frozen_array(unit(soft)),
+        frozen_array(unit(soft.transpose(0, 2, 1))),
         np.tile(np.array(list(CHARACTERS)), fonts),
         np.repeat(np.arange(fonts), count),
     )

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.model import FloatArray
 
-__all__ = ["STRONG", "chroma_of", "colour_inks", "coloured", "colours_of", "stroke_ink"]
+__all__ = [
+    "STRONG",
+    "chroma_of",
+    "colour_inks",
+    "coloured",
+    "colours_of",
+    "label_type",
+    "stroke_ink",
+]
 
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -111,7 +119,7 @@ def colour_inks(
     inks = []
     for colour in colours:
         towards = colour - ground
-        mixture = ((pixels - ground) * towards).sum(axis=1) / (towards**2).sum(axis=1)
+        mixture = np.vecdot(pixels - ground, towards) / np.vecdot(towards, towards)
         other = (strength > STRONG) & (_apart(hue, float(_hue(colour)[0])) > OTHER_HUE)
         ink = np.zeros(grey.shape, np.float32)
         ink[own] = np.where(other, 0, np.clip(mixture, 0, 1))
@@ -124,7 +132,10 @@ def _ground_under(grey: Bytes, ink: Mask) -> FloatArray:
     left = (~ink).astype(np.float32)
     weight = cv2.blur(left, (AROUND, AROUND))[ink]
     ground = cv2.blur(grey * left, (AROUND, AROUND))[ink] / np.maximum(weight, 1e-6)
-    return np.where(weight > 1e-3, ground, np.median(grey)).astype(np.float32)
+    nothing = weight <= 1e-3
+    if nothing.any():
+        ground[nothing] = np.median(grey)
+    return np.asarray(ground, np.float32)
 
 
 def stroke_ink(grey: Bytes, *, widest: int) -> FloatArray:
@@ -141,6 +152,13 @@ def stroke_ink(grey: Bytes, *, widest: int) -> FloatArray:
     ground = cv2.morphologyEx(grey, cv2.MORPH_OPEN, element)
     above, room = cv2.subtract(grey, ground), np.maximum(~ground, 40)
     return np.asarray(cv2.divide(above, room, dtype=cv2.CV_32F), np.float32)
+
+
+def label_type(shape: tuple[int, ...]) -> int:
+    """Return OpenCV's type of labels: 16 bits, which are found in half the time, where they do."""
+    height, width = shape
+    most = ((height + 1) // 2) * ((width + 1) // 2)  # connected components and the ground
+    return int(cv2.CV_16U if most < 2**16 - 1 else cv2.CV_32S)
 
 
 def _hue(rgb: NDArray[np.generic]) -> tuple[FloatArray, FloatArray]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cryocorr_tui.core.labels.ink import label_type
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["Line", "Place", "aligned", "find_lines", "places_of"]
@@ -33,11 +36,12 @@ class Line:
         Index of the square it is printed on.
     left, top, right, bottom : int
         The box around its glyphs, pixels of the square.
-    ink : (h, right − left) float32
-        Ink of the box and of `above` rows above and some below it, 0…1.
+    around : (h, w) float32
+        Ink of the box with `above` rows above and some below it, and one column on the left (none
+        at the edge of the square) and one on the right, 0…1.
     above : int
-    atoms : (n, 2) int
-        First and past-the-last column of `ink` of each unbroken run of ink, from left to right.
+    inked : (right − left,) bool
+        The columns that hold ink.
     head, foot : float
         Where the ink of the first atom begins and ends, fractional rows of the square.
     """
@@ -47,11 +51,29 @@ class Line:
     top: int
     right: int
     bottom: int
-    ink: FloatArray
+    around: FloatArray
     above: int
-    atoms: NDArray[np.intp]
+    inked: NDArray[np.bool_]
     head: float
     foot: float
+
+    @property
+    def ink(self) -> FloatArray:
+        """`around` without the columns beside the box, (h, right − left)."""
+        before = min(self.left, 1)
+        return self.around[:, before : before + self.right - self.left]
+
+    @property
+    def rim(self) -> FloatArray:
+        """Ink of the box and of one pixel around it, as far as there is one."""
+        return self.around[max(self.above - 1, 0) : self.above + self.bottom - self.top + 1]
+
+    @cached_property
+    def atoms(self) -> NDArray[np.intp]:
+        """First and past-the-last column of each unbroken run of ink, left to right, (n, 2)."""
+        padded = np.concatenate([[False], self.inked, [False]])
+        edges: NDArray[np.intp] = np.flatnonzero(padded[1:] != padded[:-1])
+        return edges.reshape(-1, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,47 +109,58 @@ def find_lines(ink: FloatArray, square: int, *, full: float, faint: float) -> It
         Ink below which a column between glyphs is empty.
     """
     side = min(ink.shape)
-    inked = (ink > full).astype(np.uint8)
+    inked = (ink > full).view(np.uint8)
     rows = np.flatnonzero(inked.any(axis=1))
     if not len(rows):
         return
     first = int(rows[0])
-    _, _, stats, _ = cv2.connectedComponentsWithStats(inked[first : rows[-1] + 1], connectivity=8)
-    x, y, wide, high, _ = (stats[1:, column] for column in range(5))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(
+        inked[first : rows[-1] + 1], connectivity=8, ltype=label_type(ink.shape)
+    )
+    x, y, wide, high, _ = stats[1:].T
     frame = (high > TALLEST * side) | ((wide > 0.3 * side) & (high < 0.05 * side))
     # Points and grains between the letters are found with the ink of the line they lie in.
     y = y + first
     boxes = np.stack([y, y + high, x, x + wide], axis=1)[~frame & (high >= LEAST_HEIGHT - 2)]
-    for row in _runs(boxes, axis=0, gap=0):
-        height = row[:, 1].max() - row[:, 0].min()
+    for row in _runs(boxes.tolist(), begin=0, gap=0):
+        height = _reach(row, 0)
         if not LEAST_HEIGHT <= height <= TALLEST * side:
             continue
-        for words in _runs(row, axis=1, gap=WIDEST_SPACE * height):
-            top, bottom = int(words[:, 0].min()), int(words[:, 1].max())
-            if bottom - top >= LEAST_HEIGHT:
-                yield _line(
-                    ink, square, int(words[:, 2].min()), top, int(words[:, 3].max()), bottom, faint
-                )
+        for words in _runs(row, begin=2, gap=WIDEST_SPACE * height):
+            if _reach(words, 0) >= LEAST_HEIGHT:
+                top, bottom = min(box[0] for box in words), max(box[1] for box in words)
+                left, right = min(box[2] for box in words), max(box[3] for box in words)
+                yield _line(ink, square, left, top, right, bottom, faint)
 
 
-def places_of(lines: Sequence[Line]) -> list[Place]:
-    """Put lines together that have one base line and one height of digits, most common first."""
-    left = list(lines)
-    places = []
-    while left:
-        feet = np.array([line.foot for line in left])
-        heights = np.array([line.foot - line.head for line in left])
-        near = (np.abs(feet[:, None] - feet) <= SAME_FOOT) & (
-            np.abs(heights[:, None] - heights) <= np.maximum(1.0, SAME_HEIGHT * heights)
-        )
-        best = near[int(np.argmax(near.sum(axis=1)))]
-        foot, digit = float(np.median(feet[best])), float(np.median(heights[best]))
+def places_of(lines: Sequence[Line], least: float = 1) -> Iterator[Place]:
+    """Put lines together that have one base line and one height of digits, most common first.
+
+    Places of fewer lines than `least` are left out.
+    """
+    feet = np.array([line.foot for line in lines])
+    heights = feet - np.array([line.head for line in lines])
+    # Most lines lie where too few others do, and need not be compared with all.
+    ordered = np.sort(feet)
+    beside = np.searchsorted(ordered, feet + SAME_FOOT, "right")
+    beside -= np.searchsorted(ordered, feet - SAME_FOOT, "left")
+    middles = np.flatnonzero(beside >= least)
+    near = (np.abs(feet[middles, None] - feet) <= SAME_FOOT) & (
+        np.abs(heights[middles, None] - heights) <= np.maximum(1.0, SAME_HEIGHT * heights)
+    )
+    while len(middles):
+        counts = near.sum(axis=1)
+        most = int(counts.argmax())
+        if counts[most] < least:
+            return
+        best = near[most].copy()
+        own = feet[best]
+        foot, digit = float(np.median(own)), float(np.median(heights[best]))
         # Squares may lie a part of a pixel off; a larger difference is a first glyph that hangs.
-        feet = np.where(np.abs(feet - foot) <= 1.0, feet, foot)
-        members = tuple(line for line, own in zip(left, best, strict=True) if own)
-        places.append(Place(members, digit, feet[best]))
-        left = [line for line, own in zip(left, best, strict=True) if not own]
-    return places
+        members = tuple(line for line, near_by in zip(lines, best, strict=True) if near_by)
+        yield Place(members, digit, np.where(np.abs(own - foot) <= 1.0, own, foot))
+        near &= ~best
+        near[best[middles]] = False
 
 
 def aligned(place: Place) -> NDArray[np.bool_]:
@@ -155,31 +188,40 @@ def _line(
     inked = ink[top:bottom, left:right].max(axis=0) > faint
     left, right = left + int(inked.argmax()), right - int(inked[::-1].argmax())
     inked = inked[inked.argmax() : len(inked) - inked[::-1].argmax()]
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], inked, [False]]).astype(np.int8)))
-    atoms = edges.reshape(-1, 2)
     above = min(top, (bottom - top) // 2)
-    part = ink[top - above : bottom + (bottom - top) // 2, left:right].copy()
-    start = max(above - 1, 0)
-    first = part[start : above + bottom - top + 1, atoms[0, 0] : atoms[0, 1]].max(axis=1)
-    head, foot = (edge + start + top - above for edge in _extent(first))
-    return Line(square, left, top, right, bottom, part, above, atoms, head, foot)
+    around = ink[top - above : bottom + (bottom - top) // 2, max(left - 1, 0) : right + 1].copy()
+    first = left + (int(inked.argmin()) or len(inked))  # where the first atom ends
+    start = max(top - 1, 0)
+    head, foot = _extent(ink[start : bottom + 1, left:first].max(axis=1).tolist())
+    return Line(square, left, top, right, bottom, around, above, inked, start + head, start + foot)
 
 
-def _runs(boxes: NDArray[np.integer], *, axis: int, gap: float) -> Iterator[NDArray[np.integer]]:
-    """Split boxes (top, bottom, left, right) where an axis shows more than `gap` empty pixels."""
-    if not len(boxes):
-        return
-    boxes = boxes[np.argsort(boxes[:, 2 * axis], kind="stable")]
-    reach = np.maximum.accumulate(boxes[:, 2 * axis + 1])
-    yield from np.split(boxes, np.flatnonzero(boxes[1:, 2 * axis] > reach[:-1] + gap) + 1)
+def _runs(boxes: list[list[int]], *, begin: int, gap: float) -> list[list[list[int]]]:
+    """Split boxes (top, bottom, left, right) where an axis shows more than `gap` empty pixels.
+
+    Lists rather than arrays: there are few boxes, and there are many squares.
+    """
+    runs: list[list[list[int]]] = []
+    reach = -math.inf
+    for box in sorted(boxes, key=lambda box: box[begin]):
+        if box[begin] > reach + gap:
+            runs.append([])
+        runs[-1].append(box)
+        reach = max(reach, box[begin + 1])
+    return runs
 
 
-def _extent(profile: FloatArray) -> tuple[float, float]:
+def _reach(boxes: list[list[int]], begin: int) -> int:
+    """Return how far boxes reach along an axis."""
+    return max(box[begin + 1] for box in boxes) - min(box[begin] for box in boxes)
+
+
+def _extent(profile: list[float]) -> tuple[float, float]:
     """Return where ink begins and ends along a profile; pixel k reaches from k to k + 1."""
-    share = profile / profile.max()
-    inside = np.flatnonzero(share >= 0.5)
-    first, last = int(inside[0]), int(inside[-1])
+    full = max(profile)
+    inside = [k for k, ink in enumerate(profile) if ink >= 0.5 * full]
+    first, last = inside[0], inside[-1]
     # A pixel that ink covers by a part shows that part.
-    above = float(share[first]) + (float(share[first - 1]) if first else 0.0)
-    below = float(share[last]) + (float(share[last + 1]) if last + 1 < len(share) else 0.0)
+    above = sum(profile[max(first - 1, 0) : first + 1]) / full
+    below = sum(profile[last : last + 2]) / full
     return first + 1 - above, last + below

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -180,6 +181,7 @@ def _tokens(line: tuple[Glyph, ...], widest: float) -> list[str]:
     return tokens
 
 
+@cache
 def _word(letters: str) -> str:
     """Return the known word that letters are, nearly; empty where they are none.
 

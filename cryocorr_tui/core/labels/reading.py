@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import cv2
 import numpy as np
@@ -67,19 +67,25 @@ class _Pieces:
         Whether there is ink between a cut and the next.
     ends : list of (int, int)
         First and last cut of each piece.
-    pictures : (n, pixels) float32
-        Each as a glyph's picture.
     """
 
     cuts: list[int]
     inked: list[bool]
     ends: list[tuple[int, int]]
-    pictures: FloatArray
 
     @property
     def spans(self) -> NDArray[np.intp]:
         """First and past-the-last column of each piece, (n, 2)."""
         return np.asarray(np.array(self.cuts)[np.array(self.ends)], np.intp)
+
+    @property
+    def inked_width(self) -> int:
+        """How many columns lie between cuts that hold ink between them."""
+        return sum(
+            right - left
+            for left, right, ink in zip(self.cuts, self.cuts[1:], self.inked, strict=False)
+            if ink
+        )
 
 
 def read_place(place: Place) -> list[tuple[Glyph, ...]]:
@@ -91,20 +97,18 @@ def read_place(place: Place) -> list[tuple[Glyph, ...]]:
         For each line its glyphs from left to right, without spaces; none of print that is too
         small.
     """
+    unread: list[tuple[Glyph, ...]] = [() for _ in place.lines]
     if place.digit < LEAST_DIGIT:
-        return [() for _ in place.lines]
-    lines = [
-        _pieces(line, foot, place.digit) for line, foot in zip(place.lines, place.feet, strict=True)
-    ]
+        return unread
     bank = glyph_bank(place.digit)
-    fits = _fits(lines[:SAMPLE], bank, place.digit)
+    fits = _fits(place, bank)
     if fits.max() < LEAST_FIT:
-        return [() for _ in lines]
+        return unread
     slip, font = np.unravel_index(int(fits.argmax()), fits.shape)
-    return _decode(lines, bank.of_font(int(font)), SLIPS[slip], place.digit)
+    return _decode(place, bank.of_font(int(font)), SLIPS[slip])
 
 
-def _pieces(line: Line, foot: float, digit: float) -> _Pieces:
+def _pieces(line: Line, digit: float) -> _Pieces:
     cuts, inked = _cuts(line, digit)
     ends = []
     for first, has_ink in enumerate(inked):
@@ -116,115 +120,149 @@ def _pieces(line: Line, foot: float, digit: float) -> _Pieces:
                 break
             if last == first + 1 or width >= THINNEST * digit:
                 ends.append((first, last))
-    base = foot - (line.top - line.above)
-    pictures = [_picture(line.ink[:, cuts[a] : cuts[b]], base, digit) for a, b in ends]
-    return _Pieces(cuts, inked, ends, np.stack(pictures))
+    return _Pieces(cuts, inked, ends)
 
 
 def _cuts(line: Line, digit: float) -> tuple[list[int], list[bool]]:
     """Return the columns where glyphs may begin or end, and which stretches between hold ink."""
-    columns = line.ink[line.above : line.above + line.bottom - line.top].sum(axis=0)
+    columns = line.ink[line.above : line.above + line.bottom - line.top].sum(axis=0).tolist()
     cuts: list[int] = []
     inked: list[bool] = []
     for left, right in line.atoms.tolist():
         if cuts:
             inked.append(False)
-        inside = _valleys(columns[left:right]) + left if right - left > 0.5 * digit else ()
-        stretch = [left, *(int(x) for x in inside), right]
+        inside = _valleys(columns[left:right]) if right - left > 0.5 * digit else []
+        stretch = [left, *(left + x for x in inside), right]
         cuts += stretch
         inked += [True] * (len(stretch) - 1)
     return cuts, inked
 
 
-def _valleys(ink: FloatArray) -> NDArray[np.intp]:
+def _valleys(ink: list[float]) -> list[int]:
     """Return the columns at which a run of ink is thinner than on both sides."""
-    before = np.maximum.accumulate(ink)[:-2]
-    after = np.maximum.accumulate(ink[::-1])[::-1][2:]
-    middle = ink[1:-1]
-    low = (middle <= ink[:-2]) & (middle <= ink[2:]) & (middle < VALLEY * np.minimum(before, after))
-    return np.flatnonzero(low) + 1
+    before = list(accumulate(ink, max))
+    after = list(accumulate(ink[::-1], max))[::-1]
+    return [
+        k
+        for k in range(1, len(ink) - 1)
+        if ink[k] <= min(ink[k - 1], ink[k + 1])
+        and ink[k] < VALLEY * min(before[k - 1], after[k + 1])
+    ]
 
 
-def _picture(ink: FloatArray, base: float, digit: float) -> FloatArray:
-    """Return ink as a glyph's picture, flat: digits `DIGIT` rows high on the row `base`."""
-    scale = DIGIT / digit
-    weight = ink.sum(axis=0)
-    centre = float(weight @ (np.arange(len(weight)) + 0.5)) / max(float(weight.sum()), 1e-6)
+def _pictures(line: Line, spans: NDArray[np.intp], foot: float, digit: float) -> FloatArray:
+    """Return stretches of a line as pictures of glyphs, standardised.
+
+    Digits are `DIGIT` rows high there and stand on the row of `foot`.
+    """
+    pixels = digit / DIGIT  # per row or column of a picture
     # Distances are from the pixels' edges; the centre of pixel k lies at k + 0.5.
-    across = WIDE / 2 - centre * scale + 0.5 * scale - 0.5
-    down = ABOVE + DIGIT - base * scale + 0.5 * scale - 0.5
-    if scale < 0.8:  # else pixels would be skipped
-        ink = cv2.GaussianBlur(ink, (0, 0), 0.4 / scale, borderType=cv2.BORDER_CONSTANT)
-    matrix = np.array([[scale, 0.0, across], [0.0, scale, down]])
-    picture = cv2.warpAffine(ink, matrix, (WIDE, ABOVE + DIGIT + BELOW), flags=cv2.INTER_LINEAR)
-    return np.asarray(picture.ravel(), np.float32)
+    weight = line.ink.sum(axis=0)
+    moment = weight * (np.arange(len(weight)) + 0.5)
+    sums = np.zeros((2, len(weight) + 1))
+    np.cumsum([weight, moment], axis=1, out=sums[:, 1:])
+    weights, moments = sums[:, spans[:, 1]] - sums[:, spans[:, 0]]
+    centre = moments / np.maximum(weights, 1e-6)
+    base = foot - (line.top - line.above)
+    down = (np.arange(ABOVE + DIGIT + BELOW) + 0.5 - ABOVE - DIGIT) * pixels + base - 0.5
+    across = (np.arange(WIDE) + 0.5 - WIDE / 2) * pixels + centre[:, None] - 0.5
+    ink = line.ink
+    if pixels > 1.25:  # else pixels would be skipped
+        ink = cv2.GaussianBlur(ink, (0, 0), 0.4 * pixels, borderType=cv2.BORDER_CONSTANT)
+    rows = np.maximum(0, 1 - np.abs(down[:, None] - np.arange(len(ink)))).astype(np.float32)
+    columns = (rows @ ink).T.copy()
+    left = np.floor(across).astype(np.intp)
+    share = (across - left).astype(np.float32)
+    pictures = np.zeros((len(spans), WIDE, len(down)), np.float32)
+    for column, part in ((left, 1 - share), (left + 1, share)):
+        part[(column < spans[:, :1]) | (column >= spans[:, 1:])] = 0
+        pictures += part[..., None] * columns.take(column, axis=0, mode="clip")
+    return unit(pictures)
 
 
-def _shifted(pictures: FloatArray, slip: int) -> FloatArray:
-    """Return pictures moved down by `slip` rows, standardised."""
-    return unit(np.roll(pictures, slip * WIDE, axis=1))
-
-
-def _fits(lines: Sequence[_Pieces], bank: GlyphBank, digit: float) -> FloatArray:
-    """Return (slips, fonts): how well the lines can be read, mean correlation."""
-    pictures = np.concatenate([line.pictures for line in lines])
-    ends = np.cumsum([len(line.pictures) for line in lines])[:-1]
-    fits = []
+def _fits(place: Place, bank: GlyphBank) -> FloatArray:
+    """Return (slips, fonts): how well the first lines can be read, mean correlation."""
+    lines = [_pieces(line, place.digit) for line in place.lines[:SAMPLE]]
+    ends = np.cumsum([len(line.ends) for line in lines])[:-1]
+    best = []
     for slip in SLIPS:
-        scores = _shifted(pictures, slip) @ bank.vectors.T
-        best = scores.reshape(len(scores), bank.fonts.max() + 1, -1).max(axis=2)
-        fits.append(
-            [
-                np.mean(
-                    [
-                        _best_path(line, part.tolist(), digit)[0]
-                        for line, part in zip(lines, np.split(of_font, ends), strict=True)
-                    ]
-                )
-                for of_font in best.T
-            ]
-        )
-    return np.array(fits, np.float32)
+        pictures = [
+            _pictures(line, pieces.spans, _slipped(foot, slip, place.digit), place.digit)
+            for line, pieces, foot in zip(place.lines, lines, place.feet, strict=False)
+        ]
+        scores = np.concatenate(pictures) @ bank.vectors.T
+        best.append(scores.reshape(len(scores), bank.fonts.max() + 1, -1).max(axis=2))
+    fits = [
+        _best_mean(line, scores, place.digit)
+        for line, scores in zip(lines, np.split(np.concatenate(best, axis=1), ends), strict=True)
+    ]
+    return np.asarray(np.mean(fits, axis=0).reshape(len(SLIPS), -1), np.float32)
 
 
-def _decode(
-    lines: Sequence[_Pieces], bank: GlyphBank, slip: int, digit: float
-) -> list[tuple[Glyph, ...]]:
+def _slipped(foot: float, slip: int, digit: float) -> float:
+    """Return a base line that is `slip` rows of a picture off, in pixels."""
+    return foot - slip * digit / DIGIT
+
+
+def _decode(place: Place, bank: GlyphBank, slip: int) -> list[tuple[Glyph, ...]]:
     numeric = np.flatnonzero(np.char.isdigit(bank.characters) | (bank.characters == "."))
     read = []
-    for line in lines:
-        scores = _shifted(line.pictures, slip) @ bank.vectors.T
-        path = _best_path(line, scores.max(axis=1).tolist(), digit)[1]
-        glyphs = []
+    for line, foot in zip(place.lines, place.feet, strict=True):
+        pieces = _pieces(line, place.digit)
+        spans = pieces.spans
+        pictures = _pictures(line, spans, _slipped(foot, slip, place.digit), place.digit)
+        scores = pictures @ bank.vectors.T
+        path = _best_path(pieces, scores.max(axis=1).tolist(), place.digit)
         # At either end of a glyph a pixel is inked in part.
-        ends = (line.spans[path] + (RIM, -RIM)) / digit
-        for piece, (left, right) in zip(path, ends, strict=True):
-            unexplained = np.maximum(1 - np.maximum(scores[piece], 0) ** 2, 1e-3)
-            first, second = numeric[np.argsort(unexplained[numeric])[:2]]
-            best = int(unexplained.argmin())
-            residue = float(unexplained[first])
-            glyphs.append(
-                Glyph(
-                    str(bank.characters[best]),
-                    str(bank.characters[first]),
-                    residue,
-                    rivalry=float(unexplained[second]) / residue,
-                    doubt=residue / float(unexplained[best]),
-                    left=float(left),
-                    right=float(right),
+        ends = (spans[path] + (RIM, -RIM)) / place.digit
+        unexplained = np.maximum(1 - np.maximum(scores[path], 0) ** 2, 1e-3).astype(np.float64)
+        order = numeric[np.argsort(unexplained[:, numeric], axis=1)[:, :2]]
+        best = unexplained.argmin(axis=1)
+        residue, rival = np.take_along_axis(unexplained, order, axis=1).T
+        read.append(
+            tuple(
+                map(
+                    Glyph,
+                    bank.characters[best].tolist(),
+                    bank.characters[order[:, 0]].tolist(),
+                    residue.tolist(),
+                    (rival / residue).tolist(),
+                    (residue / unexplained.min(axis=1)).tolist(),
+                    *ends.T.tolist(),
                 )
             )
-        read.append(tuple(glyphs))
+        )
     return read
 
 
-def _best_path(pieces: _Pieces, scores: list[float], digit: float) -> tuple[float, list[int]]:
-    """Divide a line into the glyphs that explain it best.
+def _best_mean(pieces: _Pieces, scores: FloatArray, digit: float) -> NDArray[np.float64]:
+    """Return the mean score by width of the glyphs that explain a line best.
+
+    Parameters
+    ----------
+    pieces : _Pieces
+    scores : (pieces, n) float32
+        In n readings.
+    digit : float
 
     Returns
     -------
-    mean score by width, pieces from left to right
+    (n,) float64
     """
+    gain = scores * np.diff(pieces.spans, axis=1) - COST * digit
+    value = np.full((len(pieces.cuts), scores.shape[1]), -math.inf)
+    value[0] = 0
+    # By their last cut, with the blanks among them, so that what they begin with is known.
+    steps = [(last, first, gain[k]) for k, (first, last) in enumerate(pieces.ends)]
+    blank = np.zeros(scores.shape[1])
+    steps += [(cut + 1, cut, blank) for cut, ink in enumerate(pieces.inked) if not ink]
+    for last, first, gained in sorted(steps, key=lambda step: step[0]):
+        np.maximum(value[last], value[first] + gained, out=value[last])
+    return np.asarray(value[-1] / pieces.inked_width)
+
+
+def _best_path(pieces: _Pieces, scores: list[float], digit: float) -> list[int]:
+    """Divide a line into the glyphs that explain it best, from left to right."""
     # Lists rather than arrays: the steps are few and small, and there are many lines.
     cuts, count = pieces.cuts, len(pieces.cuts)
     value = [0.0] + [-math.inf] * (count - 1)
@@ -248,7 +286,4 @@ def _best_path(pieces: _Pieces, scores: list[float], digit: float) -> tuple[floa
             cut = pieces.ends[via[cut]][0]
         else:
             cut -= 1
-    inked = sum(
-        right - left for left, right, ink in zip(cuts, cuts[1:], pieces.inked, strict=False) if ink
-    )
-    return value[-1] / inked, chosen[::-1]
+    return chosen[::-1]

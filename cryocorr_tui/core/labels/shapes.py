@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cryocorr_tui.core.labels.ink import label_type
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["find_bars", "find_plate", "has_frame"]
@@ -47,40 +48,48 @@ def find_bars(grey: Bytes, strokes: FloatArray) -> Mask:
     -------
     (h, w) bool
     """
-    if not (strokes > 0.5).any():
-        return np.zeros(grey.shape, bool)
-    upright = _level_bars(np.ascontiguousarray(grey.T), np.ascontiguousarray(strokes.T)).T
-    return _level_bars(grey, strokes) | upright
-
-
-def _level_bars(grey: Bytes, strokes: FloatArray) -> Mask:
-    """Find the bars that run from left to right."""
     found = np.zeros(grey.shape, bool)
-    side = min(grey.shape)
-    least = max(12, round(LEAST_LENGTH * side)) | 1  # odd, or opening would shift the lines
-    bright = ((strokes > 0.5) & (grey > 200)).astype(np.uint8)
-    if bright.sum(axis=1, dtype=np.intp).max() < least:
+    least = max(12, round(LEAST_LENGTH * min(grey.shape))) | 1  # odd: opening shifts no line
+    bright = ((strokes > 0.5) & (grey > 200)).view(np.uint8)
+    level = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((1, least), np.uint8))
+    upright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((least, 1), np.uint8))
+    if level.any():
+        found |= _level_bars(grey, strokes, bright, level)
+    if upright.any():
+        turned = (np.ascontiguousarray(part.T) for part in (grey, strokes, bright, upright))
+        found |= _level_bars(*turned).T
+    return found
+
+
+def _level_bars(grey: Bytes, strokes: FloatArray, bright: Bytes, lines: Bytes) -> Mask:
+    """Find the bars that run from left to right, among the straight `lines` of `bright` pixels."""
+    found = np.zeros(grey.shape, bool)
+    kind = label_type(grey.shape)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8, ltype=kind)
+    bars = [bar for *bar, area in stats[1:].tolist() if _is_bar(grey, bar, area)]
+    if not bars:
         return found
-    lines = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((1, least), np.uint8))
-    if not lines.any():
-        return found
-    _, _, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
-    _, strokes_of, boxes, _ = cv2.connectedComponentsWithStats(bright, connectivity=8)
-    for x, y, wide, high, area in stats[1:]:
-        inside = grey[y : y + high, x : x + wide]
-        if (
-            wide <= LONGEST * side
-            and wide >= LEAST_RATIO * high
-            and area >= FULL * wide * high
-            and inside.std() <= CONSTANT
-            and abs(y + high / 2 - grey.shape[0] / 2) >= BESIDE * grey.shape[0]
-            and _is_whole((x, y, wide, high), boxes[strokes_of[y, x + wide // 2]])
-            and not _is_letter((x, y, wide, high), boxes[1:])
-            and _stands_out(grey, x, y, wide, high, float(np.median(inside)))
-        ):
+    _, strokes_of, boxes, _ = cv2.connectedComponentsWithStats(bright, connectivity=8, ltype=kind)
+    for bar in bars:
+        x, y, wide, high = bar
+        if _is_whole(bar, boxes[strokes_of[y, x + wide // 2]]) and not _is_letter(bar, boxes[1:]):
             found[max(y - 1, 0) : y + high + 1, max(x - 1, 0) : x + wide + 1] = True
             found |= _caption(strokes, bright, x, y, wide, high)
     return found
+
+
+def _is_bar(grey: Bytes, bar: Box, area: int) -> bool:
+    """Say whether `area` pixels in a line are a bar: even, beside the particle, on dark ground."""
+    x, y, wide, high = bar
+    height, side = len(grey), min(grey.shape)
+    inside = grey[y : y + high, x : x + wide]
+    return bool(
+        LEAST_RATIO * high <= wide <= LONGEST * side
+        and area >= FULL * wide * high
+        and abs(y + high / 2 - height / 2) >= BESIDE * height
+        and inside.std() <= CONSTANT
+        and _stands_out(grey, x, y, wide, high, float(np.median(inside)))
+    )
 
 
 def _is_letter(bar: Box, strokes: NDArray[np.integer]) -> bool:
@@ -151,19 +160,21 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
     between = ~overlay[top:bottom, left:right]
     if not between.any():
         return none
-    ground = grey[top:bottom, left:right][between].astype(np.float32)
-    level = float(np.median(ground))
+    ground = grey[top:bottom, left:right][between]
+    level = _median(ground)
+    if _median(np.abs(ground - np.float32(level))) > FLAT:
+        return none
     height, width = grey.shape
     reach = max(6, 2 * (bottom - top))
     y0, x0 = max(top - reach, 0), max(left - reach, 0)
     y1, x1 = min(bottom + reach, height), min(right + reach, width)
-    near = grey[y0:y1, x0:x1].astype(np.float32)
+    near = grey[y0:y1, x0:x1]
     beyond = np.ones(near.shape, bool)
     beyond[reach // 2 : -(reach // 2), reach // 2 : -(reach // 2)] = False
-    apart = abs(float(np.median(near[beyond])) - level)
-    if apart < APART or np.median(np.abs(ground - level)) > FLAT:
+    apart = abs(_median(near[beyond]) - level)
+    if apart < APART:
         return none
-    same = (np.abs(near - level) < 0.4 * apart) | overlay[y0:y1, x0:x1]
+    same = (np.abs(near - np.float32(level)) < 0.4 * apart) | overlay[y0:y1, x0:x1]
     _, labels, stats, _ = cv2.connectedComponentsWithStats(same.astype(np.uint8), connectivity=4)
     own = np.bincount(labels[top - y0 : bottom - y0, left - x0 : right - x0].ravel())
     own[0] = 0
@@ -180,6 +191,13 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
         slice(max(y0 + y - SHADOW, 0), y0 + y + high + SHADOW),
         slice(max(x0 + x - SHADOW, 0), x0 + x + wide + SHADOW),
     )
+
+
+def _median(values: NDArray[np.generic]) -> float:
+    """Return the median of a few values; NumPy's own is made for many."""
+    ordered = np.sort(values, axis=None)
+    middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
+    return float(middle.mean())
 
 
 def has_frame(ink: FloatArray, square: tuple[int, int, int, int]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.labels.glyphs import unit
-from cryocorr_tui.core.labels.ink import stroke_ink
+from cryocorr_tui.core.labels.ink import label_type, stroke_ink
 from cryocorr_tui.core.labels.lines import Line, Place, find_lines, places_of
 from cryocorr_tui.core.labels.meaning import Meaning, read_lines
 from cryocorr_tui.core.labels.shapes import find_bars
@@ -30,6 +31,8 @@ RIM = 0.15  # ink of the soft rim of a letter
 NEW = 0.1  # of the lines of a place, below which it has been found already
 BESIDE = 0.8  # of the height of a digit: where the next one would stand
 AS_DENSE = 0.5  # in terms of the ink of a line: what beside it may be a digit
+FIRST = 64  # squares, taken at random, of which
+HINT = 0.3  # must have a line at a place for the others to be looked at
 COMMON = 0.5  # of the squares must have a line at a place,
 CONVINCING = 0.6  # of which so many must be readable, or
 REGULAR = 0.65  # of the squares, and at least
@@ -55,44 +58,72 @@ def take_strokes(
     dark : bool
         Look for black print instead of white.
     """
-    lines: list[list[Line]] = [[] for _ in WHITE]
-    for square, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
-        ink = _without_bars(~grey if dark else grey, mask)
-        for found, white in zip(lines, WHITE, strict=True):
-            found += find_lines(_clear(ink, white), square, full=FULL_STROKE, faint=FAINT_STROKE)
+    lines = _lines_by_white(greys, masks, dark=dark)
     said: list[tuple[Line, Meaning]] = []
     height = float(np.median([len(grey) for grey in greys]))
-    for found, white in zip(lines, WHITE, strict=True):
+    for found in lines.values():
         earlier = [mask.copy() for mask in masks]
         for place, read in _printed_places(found, earlier, height):
+            for line, meaning in read:
+                grey, mask = greys[line.square], masks[line.square]
+                if not _is_masked(line, earlier[line.square]):
+                    whole = not meaning.text or _is_all(
+                        line, _ink_beside(line, ~grey if dark else grey, mask), place.digit
+                    )
+                    said.append((line, meaning if whole else Meaning()))
+                left, top, right, bottom = _box_around([line])
+                mask[top:bottom, left:right] |= line.rim > RIM
+            # On other squares, what is printed here could not even be told to be a line.
             anywhere = _box_around(place.lines)
-            for square, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
-                own = [pair for pair in read if pair[0].square == square]
-                strokes = _strokes(~grey if dark else grey, mask)
-                said += [
-                    (line, meaning if _is_all(line, strokes, place.digit) else Meaning())
-                    for line, meaning in own
-                    if not _is_masked(line, earlier[square])
-                ]
-                # On other squares, what is printed here could not even be told to be a line.
-                ink = _clear(strokes, white if own else WHITE[0])
-                for box in [_box_around([line]) for line, _ in own] or [anywhere]:
-                    mask |= _print_in(ink, box)
+            for square in set(range(len(greys))) - {line.square for line in place.lines}:
+                grey, mask = greys[square], masks[square]
+                (ink,) = _clear(_strokes(~grey if dark else grey, mask), WHITE[:1])
+                mask |= _print_in(ink, anywhere)
     return said
+
+
+def _lines_by_white(
+    greys: Sequence[Bytes], masks: Sequence[Mask], *, dark: bool
+) -> dict[float, list[Line]]:
+    """Add bars to masks; return the lines of each of `WHITE` in the order of their squares.
+
+    Where too few lines of some of the squares stand at one place, none are looked for on the
+    others, and none are returned.
+    """
+    lines: dict[float, list[Line]] = {white: [] for white in WHITE}
+    squares = np.random.default_rng(0).permutation(len(greys)).tolist()
+    for done, square in enumerate(squares):
+        if done == FIRST:
+            lines = {white: found for white, found in lines.items() if _may_print(found)}
+        grey, mask = greys[square], masks[square]
+        ink = _without_bars(~grey if dark else grey, mask)
+        for found, clear in zip(lines.values(), _clear(ink, list(lines)), strict=True):
+            found += find_lines(clear, square, full=FULL_STROKE, faint=FAINT_STROKE)
+    for found in lines.values():
+        found.sort(key=lambda line: line.square)
+    return lines
+
+
+def _may_print(lines: Sequence[Line]) -> bool:
+    """Say whether enough of the lines of the first squares stand at one place."""
+    return next(places_of(lines, HINT * FIRST), None) is not None
 
 
 def _without_bars(bright: Bytes, mask: Mask) -> FloatArray:
     """Add the bars of a square to `mask`, and return the ink of its other strokes."""
     ink = _strokes(bright, mask)
     bars = find_bars(bright, ink)
-    mask |= bars
-    ink[bars] = 0
+    if bars.any():
+        mask |= bars
+        ink[bars] = 0
     return ink
 
 
-def _is_all(line: Line, strokes: FloatArray, digit: float) -> bool:
-    """Say whether no ink as dense as that of a line stands beside it, where a digit was lost."""
-    rows = strokes[line.top : line.bottom]
+def _is_all(line: Line, rows: FloatArray, digit: float) -> bool:
+    """Say whether no ink as dense as that of a line stands beside it, where a digit was lost.
+
+    `rows` holds the ink of all strokes in the rows of the line.
+    """
     density = float(rows[:, line.left : line.right].mean())
     wide = max(round(BESIDE * digit), 2)
     beside = rows[:, max(line.left - wide, 0) : line.left], rows[:, line.right :][:, :wide]
@@ -102,29 +133,50 @@ def _is_all(line: Line, strokes: FloatArray, digit: float) -> bool:
 def _is_masked(line: Line, mask: Mask) -> bool:
     """Say whether most of a line is known to be overlay."""
     inked = line.ink[line.above :][: line.bottom - line.top] > FULL_STROKE
-    return bool(mask[line.top : line.bottom, line.left : line.right][inked].mean() > 0.5)
+    masked = mask[line.top : line.bottom, line.left : line.right] & inked
+    return bool(2 * np.count_nonzero(masked) > np.count_nonzero(inked))
 
 
 def _strokes(bright: Bytes, mask: Mask) -> FloatArray:
     """Return the ink of strokes that are not known to be overlay."""
-    ink = stroke_ink(bright, widest=max(3, round(STROKE * min(bright.shape))))
+    ink = stroke_ink(bright, widest=_widest(bright))
     ink[mask] = 0
     return ink
 
 
-def _clear(ink: FloatArray, white: float) -> FloatArray:
-    """Return the ink of strokes that are white somewhere and rise above the picture's grain."""
-    full = ink >= white
-    if not full.any():
-        return np.zeros_like(ink)
+def _ink_beside(line: Line, bright: Bytes, mask: Mask) -> FloatArray:
+    """Return the ink of strokes in the rows of a line."""
+    widest = _widest(bright)
+    top = max(line.top - 2 * widest, 0)
+    ink = stroke_ink(bright[top : line.bottom + 2 * widest], widest=widest)
+    ink = ink[line.top - top : line.bottom - top]
+    ink[mask[line.top : line.bottom]] = 0
+    return ink
+
+
+def _widest(bright: Bytes) -> int:
+    """Return how many pixels a stroke on a square may be wide."""
+    return int(max(3, round(STROKE * min(bright.shape))))
+
+
+def _clear(ink: FloatArray, whites: Sequence[float]) -> Iterator[FloatArray]:
+    """Yield the ink of strokes that are white somewhere and rise above the picture's grain."""
     sample = ink[1::4, 1::4].ravel()
     grain = GRAIN * float(np.partition(sample, int(0.9 * len(sample)))[int(0.9 * len(sample))])
-    count, labels = cv2.connectedComponents(
-        (ink > min(max(grain, 0.3), white - 0.05)).astype(np.uint8), connectivity=8
-    )
-    whole = np.zeros(count, np.uint8)
-    whole[labels[full]] = 1
-    return np.where(cv2.dilate(whole[labels], np.ones((3, 3), np.uint8)) > 0, ink, np.float32(0))
+    level = math.inf
+    for white in whites:
+        full = ink >= white
+        if not full.any():
+            yield np.zeros_like(ink)
+            continue
+        last, level = level, min(max(grain, 0.3), white - 0.05)
+        if level != last:
+            count, labels = cv2.connectedComponents(
+                (ink > level).view(np.uint8), connectivity=8, ltype=label_type(ink.shape)
+            )
+        whole = np.zeros(count, np.uint8)
+        whole[labels[full]] = 1
+        yield ink * cv2.dilate(whole.take(labels), np.ones((3, 3), np.uint8))
 
 
 def _printed_places(
@@ -133,9 +185,9 @@ def _printed_places(
     """Yield the places whose lines are print rather than parts of particles, with what they say."""
     squares = len(masks)
     least = COMMON * squares if squares >= FEW else 1
-    for place in places_of(lines):
+    for place in places_of(lines, least):
         new = [not _is_masked(line, masks[line.square]) for line in place.lines]
-        if len(place.lines) >= least and np.mean(new) >= NEW:
+        if np.mean(new) >= NEW:
             read = read_lines(place, squares)
             readable = sum(bool(meaning.text) for _, meaning in read)
             if readable >= CONVINCING * len(read) or _is_regular(place, squares, height):

@@ -170,14 +170,20 @@ class Content:
         pixel_size: float | None,
         header_pixel_size: float | None = None,
     ) -> Montage:
-        """Wrap `picture`, grey or RGB; what is neither uint8 nor uint16 becomes float32."""
+        """Wrap `picture`, grey or RGB; what is neither uint8 nor uint16 becomes float32.
+
+        An array of its own, no view of another, is taken over and frozen rather than copied.
+        """
         used, notes = self._settle(pixel_size, header_pixel_size)
         kept = picture.dtype.newbyteorder("=")
         if kept not in (np.uint8, np.uint16):
             kept = np.dtype(np.float32)
         with np.errstate(over="ignore"):
-            frozen = frozen_array(picture, kept)
-        return Montage(str(self.path), frozen, pixel_size=used, format=file_format, notes=notes)
+            own = np.ascontiguousarray(picture, kept)
+        if own.base is not None:
+            own = own.copy()
+        own.setflags(write=False)
+        return Montage(str(self.path), own, pixel_size=used, format=file_format, notes=notes)
 
     def glance(
         self,

@@ -20,10 +20,19 @@ from numpy.typing import NDArray
 from cryocorr_tui.core.model import Montage
 from cryocorr_tui.core.readers.content import Content, Glance
 
-__all__ = ["glance", "lay_on_white", "read", "recognises", "rgb_from_opencv"]
+__all__ = [
+    "glance",
+    "lay_on_white",
+    "read",
+    "recognises",
+    "rgb_from_opencv",
+    "swap_red_and_blue",
+]
 
 # OpenCV would write what it thinks of a damaged picture over the screen of the app.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+BAND = 256  # rows that are converted at a time: OpenCV copies what it converts in place
 
 _START = 1 << 18  # bytes in which a JPEG tells its size, behind colour profile and thumbnail
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -83,13 +92,23 @@ def glance(content: Content) -> Glance:
 
 
 def rgb_from_opencv(picture: NDArray[Any], *, premultiplied: bool = False) -> NDArray[Any]:
-    """Turn grey, BGR or BGRA as OpenCV decodes it into grey or RGB on white."""
+    """Turn grey, BGR or BGRA as OpenCV decodes it into grey or RGB on white, in place if it can."""
     if picture.ndim == 2:
+        return picture
+    if picture.shape[2] == 3 and picture.dtype in (np.uint8, np.uint16, np.float32):
+        swap_red_and_blue(picture)
         return picture
     colour = picture[..., 2::-1]
     if picture.shape[2] == 3:
         return colour
     return lay_on_white(colour, picture[..., 3], premultiplied=premultiplied)
+
+
+def swap_red_and_blue(picture: NDArray[Any]) -> None:
+    """Turn RGB of 8 or 16 bits or float32 into BGR in place, or the other way round."""
+    for top in range(0, len(picture), BAND):
+        part = picture[top : top + BAND]
+        cv2.cvtColor(part, cv2.COLOR_BGR2RGB, dst=part)
 
 
 def lay_on_white(

@@ -101,7 +101,7 @@ def _best_quadrants(
     filled /= np.maximum(count, 1)
     left /= PARTS * PARTS - count
     energy = (filled**2 * count + left**2 * (PARTS * PARTS - count)).sum(axis=2)
-    energy[..., 0] += 1e-3 * energy[..., 0] + 1  # a flat cell stays blank, whatever the rounding
+    energy[..., 0] += 1e-6 * energy[..., 0] + 1  # a flat cell stays blank, whatever the rounding
     shapes = energy.argmax(axis=-1)
     chosen = shapes[..., None, None]
     front = np.take_along_axis(filled, chosen, axis=-1)[..., 0]

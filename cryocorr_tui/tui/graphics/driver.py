@@ -13,7 +13,7 @@ from cryocorr_tui.tui.graphics.terminal import without_replies
 
 __all__ = ["QuietDriver", "QuietParser"]
 
-PATIENCE = 0.1  # seconds for the rest of an answer; after that it was a key, such as alt+[
+PATIENCE = 0.1  # seconds for the rest of an answer; after that it was a key, such as escape
 
 
 class QuietParser(XTermParser):
@@ -37,6 +37,7 @@ class QuietParser(XTermParser):
         if self._begun and time.monotonic() - self._begun_at >= PATIENCE:
             text, self._begun = self._begun, ""
             yield from super().feed(text)
+            self._timeout_time = 0.0  # nor does Textual wait once more
         yield from super().tick()
 
 

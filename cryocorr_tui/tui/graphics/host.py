@@ -14,6 +14,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.worker import get_current_worker
 
 from cryocorr_tui.tui.graphics.driver import QuietDriver
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["PictureHost"]
 
 
+CALM = 0.05  # seconds without a repaint before sixels are sent: a resize repaints many times
+
+
 class PictureHost(App[ReturnType], Generic[ReturnType]):
     """The base of an app that shows pictures.
 
     Kitty's pictures are text to Textual, once they are sent. Sixels are not: they stand on cells of
-    which Textual knows nothing but the background, so they are sent after each frame that painted
-    over them, and never where something covers them.
+    which Textual knows nothing but the background, so they are sent when a frame has painted over
+    them, and never where something covers them.
 
     Attributes
     ----------
@@ -47,6 +51,7 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         super().__init__(*arguments, **options)
         self.pictures: WeakSet[Picture] = WeakSet()
         self._frame: object = None
+        self._calm: Timer | None = None
 
     def get_driver_class(self) -> type[Driver]:
         """Return a driver that takes late answers of the terminal for what they are."""
@@ -74,7 +79,8 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         self._look_again()
 
     def _look_again(self) -> None:
-        self.run_worker(self._detect_again, thread=True, exclusive=True, group="terminal")
+        if not self.is_headless:  # else a test would depend on the terminal that it is run in
+            self.run_worker(self._detect_again, thread=True, exclusive=True, group="terminal")
 
     def _detect_again(self) -> None:
         if not get_current_worker().is_cancelled:
@@ -93,9 +99,18 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         self.wanted = protocol.value
         self.terminal = replace(self.terminal, protocol=protocol)
 
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """The screens that shine through: none where the top one lets nothing through.
+
+        Textual takes the one below along at any rate, and repaints the whole screen, with all its
+        pictures, whenever something changes down there.
+        """
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens
+
     def send(self, code: str) -> None:
         """Send escape codes to the terminal; nothing is sent where there is none."""
-        if code and self._driver is not None and not self.is_headless and self._running:
+        if code and self._driver is not None and not self.is_headless:
             self._driver.write(code)
             self._driver.flush()
 
@@ -103,14 +118,16 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         """Send the sixels that the terminal does not show and that nothing covers."""
         for picture in self.pictures:
             region = picture.sixel_region
-            if picture.unsent and region is not None and self._in_sight(picture, region):
+            due = picture.unsent and not picture.busy  # else a newer one is about to come
+            if due and region is not None and self.in_sight(picture, region):
                 picture.unsent = False
                 move = f"\x1b[{region.y + 1};{region.x + 1}H"
                 self.send(f"\x1b7{move}{picture.code}\x1b8")
 
-    def _in_sight(self, picture: Picture, region: Region) -> bool:
-        """Return whether a picture is on the top screen, whole and under nothing."""
-        if picture.screen is not self.screen or not self.screen.region.contains_region(region):
+    def in_sight(self, picture: Picture, region: Region) -> bool:
+        """Return whether sixels there would be on the top screen, whole and under nothing."""
+        # On the last row the cursor would leave the screen below the picture, and xterm scroll.
+        if picture.screen is not self.screen or region.bottom >= self.screen.size.height:
             return False
         # In the order of sight, front first. The compositor has no public way to ask this.
         for widget, (place, clip) in self.screen._compositor.visible_widgets.items():
@@ -126,7 +143,7 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         super()._display(screen, renderable)
 
     def post_display_hook(self) -> None:
-        """Send the sixels over which this frame has painted."""
+        """Send the sixels over which this frame has painted, once no other frame does."""
         super().post_display_hook()
         frame, self._frame = self._frame, None
         if frame is None:
@@ -135,7 +152,9 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
             region = picture.sixel_region
             if region is not None and _paints(frame, region):
                 picture.unsent = True
-        self.send_sixels()
+                if self._calm is not None:
+                    self._calm.stop()
+                self._calm = self.set_timer(CALM, self.send_sixels)
 
 
 def _paints(frame: object, region: Region) -> bool:

@@ -83,11 +83,14 @@ def delete(image_id: int, *, tmux: bool = False) -> str:
 def placeholder_rows(image_id: int, rows: int, columns: int) -> list[tuple[str, str]]:
     """Return the text of each row of placeholders, and its colour, such as "#01a2b3".
 
-    Each cell says its row and column, though the protocol lets the followers of a first cell count
-    on: a toast may cover the left end of a line.
+    Each cell says its row and column, though by the protocol the followers of a first cell count
+    on: a toast may cover the left end of a line. Only the last cell relies on its neighbour: where
+    it is the last of the screen, tmux loses its marks.
     """
     colour = f"#{image_id:06x}"
+    marks = DIACRITICS[: max(columns - 1, 1)]
+    last = PLACEHOLDER if columns > 1 else ""
     return [
-        ("".join(PLACEHOLDER + DIACRITICS[row] + mark for mark in DIACRITICS[:columns]), colour)
+        ("".join(PLACEHOLDER + DIACRITICS[row] + mark for mark in marks) + last, colour)
         for row in range(rows)
     ]

@@ -49,14 +49,23 @@ def encode(image: NDArray[np.uint8]) -> str:
     pixels = np.ascontiguousarray(image).reshape(-1)
     canvas.draw_all_pixels(chafa.PixelType.CHAFA_PIXEL_RGB8, pixels, width, height, width * 3)
     code = canvas.print(chafa.TermDb().get_fallback_info()).decode("ascii")
-    return _without_idle_colours(code)
+    return _few_colours(code)
 
 
-def _without_idle_colours(code: str) -> str:
-    """Return a sixel picture without the colours that no pixel has: chafa names all 256."""
-    used = set(re.findall(r"#(\d+)(?![\d;])", code))
-    named = re.compile(r"#(\d+);2;\d+;\d+;\d+")
-    return named.sub(lambda colour: colour[0] if colour[1] in used else "", code)
+def _few_colours(code: str) -> str:
+    """Return a sixel picture without the colours that no pixel has, and the others renumbered.
+
+    Chafa names 256 whatever there is, and numbers those it uses as they come; tmux and terminals
+    with few registers go wrong over large numbers.
+    """
+    used = dict.fromkeys(re.findall(r"#(\d+)(?![\d;])", code))
+    numbers = {name: number for number, name in enumerate(used)}
+
+    def renumbered(colour: re.Match[str]) -> str:
+        name, levels = colour.groups(default="")
+        return f"#{numbers[name]}{levels}" if name in numbers else ""
+
+    return re.sub(r"#(\d+)(;2;\d+;\d+;\d+)?", renumbered, code)
 
 
 def _even_greys(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

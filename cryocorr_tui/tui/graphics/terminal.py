@@ -62,7 +62,7 @@ class Terminal:
     colours : int
         2²⁴, 256, 16, or 0 where none are wanted or there are none.
     passthrough : bool
-        Whether the escape codes of pictures must be wrapped for tmux.
+        Whether tmux is between, and the escape codes of kitty's pictures must be wrapped for it.
     offered : tuple of Protocol
         All that this terminal can draw, best first.
     client : str
@@ -82,8 +82,10 @@ class Terminal:
         """What the variable TEXTUAL_COLOR_SYSTEM must be before Textual is imported.
 
         Without it Textual trusts COLORTERM, which SSH drops, and rounds the colours by which kitty
-        knows its pictures.
+        knows its pictures. Tmux rounds them itself, by what is attached to it just then.
         """
+        if self.passthrough or self.protocol is Protocol.KITTY:
+            return "truecolor"
         return {2**24: "truecolor", 256: "256", 16: "standard"}.get(self.colours, "auto")
 
 
@@ -95,13 +97,15 @@ PLAIN = Terminal(
 
 SLOWEST_ANSWER = 2.5  # seconds
 THROUGH_REMOTE_TMUX = 1.0  # seconds, since one that passes nothing on never answers
+SLOWEST_INTRODUCTION = 1.0  # seconds; some terminals never tell tmux their name
 STRAGGLERS = 0.1  # seconds to go on reading after the limit
 WITHOUT_ANSWERS = ("", "dumb", "linux")  # names of terminals that print a question as text
 
-KITTY_QUESTION = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
-# Name and version, kitty's graphics, size of a cell, and, answered by every terminal and in turn,
-# what the device can do: once that is here nothing more will come.
-QUESTIONS = f"\x1b[>q{KITTY_QUESTION}\x1b[16t\x1b[c"
+# What the device can do. Every terminal answers it, and in turn: then nothing more will come.
+DEVICE_QUESTION = "\x1b[c"
+QUESTIONS = "\x1b[>q\x1b[16t" + DEVICE_QUESTION  # name and version, size of a cell
+# Only asked of those that are called kitty: tmux would take it for the title of its pane.
+KITTY_QUESTION = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\" + DEVICE_QUESTION
 
 _NAME = r"\x1bP>\|([^\x1b\x07]*)(?:\x1b\\|\x07)"
 _KITTY = r"\x1b_Gi=31;([^\x1b]*)\x1b\\"
@@ -109,7 +113,7 @@ _CELL = r"\x1b\[6;(\d+);(\d+)t"
 _DEVICE = r"\x1b\[\?([\d;]*)c"
 _ANSWER = re.compile("|".join((_NAME, r"\x1b_G[^\x1b]*\x1b\\", _CELL, _DEVICE)))
 _BEGUN = re.compile(
-    r"\x1b(?:P(?:>(?:\|[^\x1b\x07]*\x1b?)?)?|_(?:G[^\x1b]*\x1b?)?|\[(?:\?[\d;]*|6(?:;[\d;]*)?)?)\Z"
+    r"\x1b(?:P(?:>(?:\|[^\x1b\x07]*\x1b?)?)?|_(?:G[^\x1b]*\x1b?)?|\[(?:\?[\d;]*|6(?:;[\d;]*)?)?)?\Z"
 )
 
 
@@ -188,7 +192,7 @@ class Client:
         colours = f"{features},{ask('show -gv terminal-overrides')}"
         height, _, width = cell.partition("x")
         return cls(
-            identity=identity,
+            identity=identity.strip(":"),  # which are all that is left where nothing is attached
             name=name,
             sixel="sixel" in features.split(","),
             # The terminfo entries of these two say it, which tmux does not list as a feature.
@@ -224,13 +228,12 @@ def probe(
     asked = wanted not in (Protocol.BLOCKS, Protocol.NONE)
     if asked and environ.get("TERM", "") not in WITHOUT_ANSWERS and _is_terminal():
         if client is None:
-            replies = Replies.parse(_converse(QUESTIONS, timeout))
+            replies = _interview(timeout)
             if replies.name.startswith("tmux"):  # it runs at the user's end of SSH
-                limit = min(timeout, THROUGH_REMOTE_TMUX)
-                behind = Replies.parse(_converse(through_tmux(QUESTIONS), limit))
+                behind = _interview(min(timeout, THROUGH_REMOTE_TMUX), through_tmux)
         elif client.passthrough and _has_placeholders(client.name):
             # tmux knows the terminal; what is left to see is whether its pictures get through.
-            behind = Replies.parse(_converse(through_tmux(f"{KITTY_QUESTION}\x1b[c"), timeout))
+            behind = Replies.parse(_converse(through_tmux(KITTY_QUESTION), timeout))
     return judge(environ, replies, behind, client, wanted=wanted, cell=_cell_of_window())
 
 
@@ -301,7 +304,8 @@ def detect_again(
 ) -> Terminal:
     """Look whether another terminal is attached now, or its font has changed.
 
-    The terminal itself is not asked: its answers would be read by the app, as keys.
+    The terminal itself is not asked: its answers would be read by the app, as keys. Of one that has
+    just been attached its name is awaited, so this belongs into a thread.
 
     Parameters
     ----------
@@ -319,10 +323,14 @@ def detect_again(
         cell = (client.cell if client else None) or _cell_of_window()
         height, width = cell or (before.cell_height, before.cell_width)
         return replace(before, cell_height=height, cell_width=width)
+    end = time.monotonic() + SLOWEST_INTRODUCTION
+    while not client.name and time.monotonic() < end:  # just attached: tmux is asking it itself
+        time.sleep(0.1)
+        client = Client.ask(ask)
     believed = Replies(kitty=True)
     terminal = judge(environ, Replies(), believed, client, wanted=wanted, cell=_cell_of_window())
-    # Textual takes the colours at its start only, and removes NO_COLOR from the environment.
-    return replace(terminal, colours=before.colours)
+    # Textual has removed NO_COLOR from the environment.
+    return terminal if before.colours else replace(terminal, colours=0)
 
 
 def without_replies(text: str) -> tuple[str, str]:
@@ -384,6 +392,15 @@ def _cell_of_window() -> tuple[int, int] | None:
         if rows and columns and height >= rows and width >= columns:
             return height // rows, width // columns
     return None
+
+
+def _interview(timeout: float, wrapped: Callable[[str], str] = str) -> Replies:
+    """Ask the terminal, or with wrapped questions the one behind tmux."""
+    replies = Replies.parse(_converse(wrapped(QUESTIONS), timeout))
+    if not _has_placeholders(replies.name):
+        return replies
+    kitty = Replies.parse(_converse(wrapped(KITTY_QUESTION), timeout)).kitty
+    return replace(replies, kitty=kitty)
 
 
 def _converse(questions: str, timeout: float) -> str:

@@ -99,6 +99,8 @@ class MatrixScreen(StepScreen):
         match change:
             case Changed.RUN:
                 self._show_map()
+                if self.session.finished:
+                    self._rank(self._begin_at_best)
             case Changed.TILES:
                 heatmap.repaint()
                 self._describe()

@@ -14,7 +14,7 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from cryocorr_tui.tui.thumbnails import contact_sheet
+from cryocorr_tui.tui.contact_sheet import contact_sheet
 from cryocorr_tui.tui.widgets.picture import Picture
 
 __all__ = ["ContactSheet"]

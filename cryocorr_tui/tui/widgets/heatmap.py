@@ -162,11 +162,7 @@ class Heatmap(Widget, can_focus=True):
 
     def spread(self) -> tuple[float, float]:
         """Return the values between which nearly all known ones lie, 0 to 1."""
-        known = np.zeros(0) if self._map is None else self._map.levels[self._map.levels != UNKNOWN]
-        if not known.size:
-            return 0.0, 1.0
-        low, high = np.percentile(known, [5, 99.9]) - 1
-        return float(low) / HUNDREDTHS, max(float(high), float(low) + 5) / HUNDREDTHS
+        return (0.0, 1.0) if self._map is None else self._map.spread()
 
     @property
     def cursor(self) -> tuple[int, int]:
@@ -283,12 +279,12 @@ class Heatmap(Widget, can_focus=True):
         return self._smallest_zoom()
 
     def _smallest_zoom(self) -> int:
-        """Return the zoom at which the whole matrix is seen."""
-        zoom, self_zoom = PIXELS, self._zoom
-        self._zoom = PIXELS
+        """Return the zoom at which the whole matrix is seen, as far as any room allows it."""
+        shown, self._zoom = self._zoom, PIXELS
         layout = self._layout
-        self._zoom = self_zoom
-        while (
+        zoom, self._zoom = PIXELS, shown
+        most = max(self._rows.ids.size, self._cols.ids.size)
+        while 2**-zoom < most and (
             len(self._rows.slots(2**-zoom)) > layout.height
             or len(self._cols.slots(2**-zoom)) > layout.width
         ):
@@ -324,6 +320,13 @@ class Heatmap(Widget, can_focus=True):
         """Return the line of cells that shows a slot of rows."""
         layout = self._layout
         return layout.top + (slot - self._first[0]) // layout.slots_a_line
+
+    def cell_of(self, i: int, j: int) -> tuple[int, int]:
+        """Return column and line of the cell that shows a pair in view."""
+        layout = self._layout
+        slot = self._col_slots.of(self._cols.place_of(j)) - self._first[1]
+        line = self._line_of(self._row_slots.of(self._rows.place_of(i)))
+        return layout.left + slot * layout.slot_width, line
 
     def _slot_at(self, x: int, y: int) -> tuple[int, int] | None:
         """Return the slots under a cell."""
@@ -428,7 +431,7 @@ class Heatmap(Widget, can_focus=True):
 
     def _row_levels(self, row: int, view: slice) -> NDArray[np.uint8]:
         if self._zoom < PIXELS:
-            return self._pooled_levels()[row, view]
+            return self.pooled_levels()[row, view]
         start = int(self._row_slots.starts[row])
         col_ids = self._cols.ids[self._col_slots.starts[view]]
         return np.asarray(self._levels(self._rows.ids[start : start + 1], col_ids)[0])
@@ -439,16 +442,23 @@ class Heatmap(Widget, can_focus=True):
         rows, cols = row_ids - store.rows.start, col_ids - store.cols.start
         return np.asarray(self._map.levels[rows[:, np.newaxis], cols])
 
-    def _pooled_levels(self) -> NDArray[np.uint8]:
+    def pooled_levels(self) -> NDArray[np.uint8]:
         """Return the highest level of each slot: a hot spot must not drown among its neighbours."""
         assert self._map is not None
         state = (self._map, self._map.version, self._rows, self._cols, self._zoom)
         if self._pooled is None or state != self._pooled_of:
             rows, cols = self._row_slots.starts, self._col_slots.starts
-            across = np.maximum.reduceat(
-                self._levels(self._rows.ids, self._cols.ids), rows[rows != BORDER], axis=0
+            store = self._map.run.store
+            levels = _taken(self._map.levels, self._rows.ids - store.rows.start, axis=0)
+            spans = zip(rows.tolist(), self._row_slots.stops.tolist(), strict=True)
+            # Down first: what is gathered across is then small. One by one: numpy's maximum over
+            # rows is many times quicker than its reduceat.
+            down = np.stack([levels[a:b].max(axis=0) for a, b in spans if a != BORDER])
+            inside = np.maximum.reduceat(
+                _taken(down, self._cols.ids - store.cols.start, axis=1),
+                cols[cols != BORDER],
+                axis=1,
             )
-            inside = np.maximum.reduceat(across, cols[cols != BORDER], axis=1)
             pooled = np.zeros((rows.size, cols.size), dtype=np.uint8)
             pooled[np.ix_(rows != BORDER, cols != BORDER)] = inside
             self._pooled, self._pooled_of = pooled, state
@@ -457,6 +467,8 @@ class Heatmap(Widget, can_focus=True):
     def _values(self, row: int, colours: NDArray[np.uint8], layout: _Layout) -> list[Segment]:
         """Draw each pair of a row as its value on its colour."""
         painter = self._paint()
+        if self._row_slots.starts[row] == BORDER:
+            return painter.blocks(colours, layout.slot_width)
         at_cursor = -1
         if row == self._row_slots.of(self._place[0]):
             at_cursor = self._col_slots.of(self._place[1]) - self._first[1]
@@ -551,6 +563,13 @@ def _value(level: int) -> str:
     if level == UNKNOWN:
         return "·"
     return "1.0" if level == HUNDREDTHS + 1 else f".{level - 1:02d}"
+
+
+def _taken(levels: NDArray[np.uint8], places: NDArray[np.int32], axis: int) -> NDArray[np.uint8]:
+    """Return rows or columns in another order; the array itself where the order is its own."""
+    if np.array_equal(places, np.arange(levels.shape[axis])):
+        return levels
+    return levels.take(places, axis=axis)
 
 
 def _stepped(slots: Slots, slot: int, steps: int) -> int:

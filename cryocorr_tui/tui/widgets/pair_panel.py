@@ -33,6 +33,10 @@ class PairPanel(Vertical):
     def __init__(self) -> None:
         super().__init__()
         self._pair: tuple[int, int] | None = None
+        self.shown: tuple[int, int] | None = None
+        """Class ids of the pair that is on the screen."""
+        self.told = ""
+        """Its numbers, a line each."""
 
     def compose(self) -> ComposeResult:
         """Lay out pictures over numbers."""
@@ -72,6 +76,8 @@ class PairPanel(Vertical):
             first.show(pictures[0])
             second.show(pictures[1])
         first.border_title, second.border_title = f"{i}", f"{j} on {i}"
+        self.shown = (i, j)
+        self.told = "\n".join(f"{name} {value}" for name, value in rows)
         table = Table.grid(padding=(0, 1))
         for name, value in rows:
             table.add_row(Text(name, style="dim"), Text(value, overflow="fold"))

@@ -130,6 +130,11 @@ class Picture(Widget):
             self._take(None)
         else:
             terminal = self._host.terminal if self._host else PLAIN
+            if (
+                terminal.protocol is Protocol.SIXEL
+                and self.content_region.bottom >= self.app.size.height
+            ):
+                rows = max(rows - 1, 1)  # xterm scrolls where sixels reach the last row
             work = partial(self._encode, image, self._view, terminal, rows, columns, self._request)
             self.run_worker(work, thread=True, exclusive=True, group="drawing")
 
@@ -167,7 +172,7 @@ class Picture(Widget):
             sixels = before is not None and before.protocol is Protocol.SIXEL
             # Over a picture of the same size the new one is drawn at once, without a blank between;
             # but tmux would keep the one below, so it must see its cells painted.
-            if sixels and cells == self._cells and not drawing.terminal.client:
+            if sixels and cells == self._cells and not drawing.terminal.passthrough:
                 host.send_sixels()
             else:
                 self.repaint()
@@ -202,12 +207,20 @@ class Picture(Widget):
         return [region for region in (above, below, left, right) if region]
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Render, and never from the cache what was rendered under or over another screen."""
-        covered = not self.screen.is_active
-        if covered is not self._covered:
-            self._covered = covered
+        """Render, and never from the cache once the picture is covered or no more."""
+        if self._covered is self._in_sight():
+            self._covered = not self._covered
             self._styles_cache.clear()
+            if self._covered and self.drawing and self.drawing.terminal.passthrough:
+                self.call_later(self.repaint)  # tmux removes all of a sixel picture partly covered
         return super().render_lines(crop)
+
+    def _in_sight(self) -> bool:
+        """Return whether the terminal can draw the picture just now."""
+        host, region = self._host, self.sixel_region
+        if host is None or region is None:
+            return self.screen.is_active
+        return host.in_sight(self, region)
 
     def render_line(self, y: int) -> Strip:
         """Return a row of cells."""
@@ -215,7 +228,8 @@ class Picture(Widget):
         style = self.rich_style
         if self.drawing is None or y not in cells.line_range:
             return Strip.blank(width, style)
-        # Under a dialog Textual dims colours: kitty's placeholders would name another picture.
+        # Sixels cannot be drawn under a toast. And under a dialog Textual dims the colours: kitty's
+        # placeholders would name another picture.
         strips = self.drawing.characters if self._covered else self.drawing.cells
         if not strips:
             return Strip.blank(width, style)

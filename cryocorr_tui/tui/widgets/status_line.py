@@ -61,7 +61,7 @@ def progress_bar(share: float, width: int) -> str:
     """Return a bar of block characters, `share` (0 to 1) of its `width` cells filled."""
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     full, rest = divmod(eighths, 8)
-    return ("█" * full + (EIGHTHS[rest] if full < width else "")).ljust(width, "·")
+    return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width, "·")
 
 
 def load_in_words(load: Load, *, short: bool = False) -> str:
