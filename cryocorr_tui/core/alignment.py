@@ -26,8 +26,8 @@ OVERSAMPLING = 2  # bilinear interpolation of this finer picture is exact enough
 FINALISTS = 4  # poses of a pair that stand for election by the blend
 UNPROMISING = 0.04  # a peak this much below the best coarse correlation is never the best pose
 HOPELESS = 0.05  # a refined pose this much below the best NCC never has the best blend
-COARSE_STEPS = 4  # on a quarter of the mask's pixels, before one last step on half of them
-STILL = 0.1  # no further step is due when the rim of the mask moved less than this many pixels
+COARSE_STEPS = 5  # on a quarter of the mask's pixels, before one last step on half of them
+STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
 LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
 _RUN = 256  # pixels sampled at a time
 DISTINCT = 2.0  # pixels at the rim or of shift that make two poses different
@@ -330,16 +330,21 @@ def _refine_tile(
         for k in range(candidates):
             if correlation[k, i, j] == -np.inf or correlation[k, i, j] < promising:
                 continue
-            pose[k, 0] = rotation[k, i, j]
-            pose[k, 1] = shift_y[k, i, j]
-            pose[k, 2] = shift_x[k, i, j]
-            pose[k, 3] = k // half
+            trial = np.empty(4, dtype=np.float32)
+            trial[0] = rotation[k, i, j]
+            trial[1] = shift_y[k, i, j]
+            trial[2] = shift_x[k, i, j]
+            trial[3] = k // half
             for _ in range(COARSE_STEPS):
-                sample_aligned(columns[j], pose[k], x[:coarse], y[:coarse], buffer, OVERSAMPLING)
+                sample_aligned(columns[j], trial, x[:coarse], y[:coarse], buffer, OVERSAMPLING)
                 _sums(buffer, values[i], slopes[i], coarse, sums)
-                found[k] = _ncc(sums, coarse, part)
+                reached = _ncc(sums, coarse, part)
+                if reached <= found[k]:
+                    break
+                found[k] = reached
+                pose[k] = trial
                 moved = _step(
-                    pose[k], sums, inverse_hessian[i], projection[i], part, radius, max_shift
+                    trial, sums, inverse_hessian[i], projection[i], part, radius, max_shift
                 )
                 if moved < STILL:
                     break

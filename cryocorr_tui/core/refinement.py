@@ -113,22 +113,27 @@ def _refined(
 def _climb(
     rows: Templates, columns: Any, trials: PosedPairs, max_shift: float, memory: float
 ) -> tuple[Any, Any]:
-    """Return the NCC before the last step from each trial, (n,) float64, and the pose after it.
+    """Return the highest NCC, (n,) float64, on the way up from each trial, and the pose there.
 
-    On a quarter of the pixels; who hardly moves stops.
+    On a quarter of the pixels; whoever gains nothing more, or hardly moves, stops.
     """
     xp = array_namespace(columns)
     part = rows.coarse / rows.x.shape[0]
+    poses = trials.poses
     found = xp.full((len(trials),), -xp.inf, dtype=xp.float64, device=columns.device)
     alive = xp.ones_like(found, dtype=xp.bool)
+    sums = xp.zeros((len(trials), 6), dtype=xp.float64, device=columns.device)
     for _ in range(COARSE_STEPS):
         climbing = trials.at(xp.nonzero(alive)[0])
-        sums = _sums(rows, columns, climbing, rows.coarse, memory)
-        stepped, moved = _step(rows, climbing, sums, part, max_shift)
-        found = put_back(_ncc(sums, rows.coarse, part), alive, found)
-        trials = replace(trials, poses=put_back(stepped, alive, trials.poses))
-        alive = put_back(moved >= STILL, alive, alive)
-    return found, trials.poses
+        sums = put_back(_sums(rows, columns, climbing, rows.coarse, memory), alive, sums)
+        reached = _ncc(sums, rows.coarse, part)
+        better = alive & (reached > found)
+        found = xp.where(better, reached, found)
+        poses = xp.where(better[:, None], trials.poses, poses)
+        stepped, moved = _step(rows, trials, sums, part, max_shift)
+        trials = replace(trials, poses=stepped)
+        alive = better & (moved >= STILL)
+    return found, poses
 
 
 def _sums(rows: Templates, columns: Any, trials: PosedPairs, count: int, memory: float) -> Any:
