@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -470,12 +470,12 @@ class CryocorrApp(PictureHost[None]):
             self.cancel_job()
             self.notify("Cancelled; r goes on from here.")
 
-    def open_pair(self, i: int, j: int) -> None:
-        """Open the pair viewer."""
+    def open_pair(self, i: int, j: int, *, pairs: Sequence[tuple[int, int]] | None = None) -> None:
+        """Open the pair viewer, which goes on through `pairs`, or through all by their score."""
         from cryocorr_tui.tui.screens.pair_viewer import PairViewer
 
         if self.session.run is not None:
-            self.push_screen(PairViewer(i, j))
+            self.push_screen(PairViewer(i, j, pairs=pairs))
 
     def show_map(self, field: str) -> None:
         """Map another field of the run, worked out in a thread."""
