@@ -487,8 +487,8 @@ class CryocorrApp(PictureHost[None]):
             self.cancel_job()
             self.notify("Cancelled; r goes on from here.")
 
-    def open_pair(self, i: int, j: int, pairs: Sequence[tuple[int, int]] | None = None) -> None:
-        """Open the pair viewer; next and previous go through `pairs`, by default by score."""
+    def open_pair(self, i: int, j: int, *, pairs: Sequence[tuple[int, int]] | None = None) -> None:
+        """Open the pair viewer, which goes on through `pairs`, or through all by their score."""
         from cryocorr_tui.tui.screens.pair_viewer import PairViewer
 
         if self.session.run is not None:

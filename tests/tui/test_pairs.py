@@ -16,6 +16,7 @@ from cryocorr_tui.core.run import Run
 from cryocorr_tui.core.store import RunStore
 from cryocorr_tui.tui.app import CryocorrApp
 from cryocorr_tui.tui.graphics.terminal import Protocol, Terminal
+from cryocorr_tui.tui.screens.pair_viewer import PairViewer
 from cryocorr_tui.tui.screens.pairs import PairsScreen
 from cryocorr_tui.tui.session import Changed, Session
 from cryocorr_tui.tui.widgets.pair_gallery import PairGallery
@@ -39,11 +40,6 @@ async def pairs_of(
 
 def told(screen: PairsScreen) -> str:
     return str(screen.query_one("#filters", Static).render())
-
-
-def shown(gallery: PairGallery) -> list[tuple[int, int]]:
-    assert gallery.ranking is not None
-    return [(int(gallery.ranking.i[k]), int(gallery.ranking.j[k])) for k in gallery.shown]
 
 
 async def test_all_pairs_are_there_the_best_first(finished_run: Run) -> None:
@@ -106,27 +102,31 @@ async def test_where_the_terminal_has_real_pixels_the_gallery_has_them_too(
         await until(pilot, lambda: "\U0010eeee" not in first_line())
 
 
-async def test_enter_opens_the_pair(finished_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[tuple[int, int]] = []
-    monkeypatch.setattr(CryocorrApp, "open_pair", lambda _, i, j: opened.append((i, j)))
+async def test_enter_opens_the_pair_and_the_next_is_the_next_that_is_shown(
+    finished_run: Run,
+) -> None:
     async with pairs_of(finished_run) as (pilot, _, gallery):
-        await pilot.press("j", "enter")
-        await until(pilot, lambda: opened)
-        assert opened == [shown(gallery)[1]]
+        await pilot.press("o", "j", "enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PairViewer))
+        viewer = pilot.app.screen
+        assert isinstance(viewer, PairViewer)
+        assert (viewer.look.i, viewer.look.j) == gallery.pairs[1]
+        await pilot.press("n")
+        await until(pilot, lambda: (viewer.look.i, viewer.look.j) == gallery.pairs[2])
 
 
 async def test_a_click_moves_the_cursor_and_another_one_opens(
     finished_run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[tuple[int, int]] = []
-    monkeypatch.setattr(CryocorrApp, "open_pair", lambda _, i, j: opened.append((i, j)))
+    monkeypatch.setattr(CryocorrApp, "open_pair", lambda _, i, j, pairs: opened.append((i, j)))
     async with pairs_of(finished_run, size=(200, 60)) as (pilot, _, gallery):
         second = (gallery.size.width // 2, 2)
         await pilot.click(gallery, offset=second)
         assert gallery.cursor == 1
         assert not opened
         await pilot.click(gallery, offset=second)
-        assert opened == [shown(gallery)[1]]
+        assert opened == [gallery.pairs[1]]
 
 
 async def test_another_sort_keeps_the_pair_under_the_cursor(finished_run: Run) -> None:
@@ -176,10 +176,10 @@ async def test_only_the_group_of_the_pair_can_be_shown(finished_run: Run) -> Non
     assert finished_run.groups is not None
     labels = finished_run.groups.labels
     async with pairs_of(finished_run) as (pilot, _, gallery):
-        label = labels[shown(gallery)[0][0]]
+        label = labels[gallery.pairs[0][0]]
         await pilot.press("I")
         assert gallery.count > 0
-        assert {int(labels[k]) for pair in shown(gallery) for k in pair} == {int(label)}
+        assert {int(labels[k]) for pair in gallery.pairs for k in pair} == {int(label)}
         await pilot.press("I")
         assert gallery.count == ALL
 
@@ -189,7 +189,7 @@ async def test_text_filters_at_every_letter(finished_run: Run) -> None:
         await pilot.press("slash", "3")
         assert gallery.count == 14
         await pilot.press("minus", "7", "enter")
-        assert shown(gallery) == [(3, 7)]
+        assert gallery.pairs == [(3, 7)]
         assert "3-7" in told(screen)
         await pilot.press("slash", *["backspace"] * 3, *"first")
         assert gallery.count == ALL - 21
@@ -200,7 +200,7 @@ async def test_text_filters_at_every_letter(finished_run: Run) -> None:
 async def test_the_numbers_of_a_pair_are_copied(finished_run: Run) -> None:
     async with pairs_of(finished_run) as (pilot, _, gallery):
         await pilot.press("y")
-        i, j = shown(gallery)[0]
+        i, j = gallery.pairs[0]
         assert pilot.app.clipboard.startswith(f"{i}, {j}: score ")
 
 

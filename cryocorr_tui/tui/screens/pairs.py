@@ -271,10 +271,10 @@ class PairsScreen(StepScreen):
     # --- the pair under the cursor
 
     def on_gallery_opened(self, event: Gallery.Opened) -> None:
-        """Open the pair viewer."""
+        """Open the pair viewer, which goes on through the pairs as they are shown."""
         gallery = self.query_one(PairGallery)
         if gallery.pair is not None:
-            self.cryocorr.open_pair(*gallery.pair, gallery.pairs())
+            self.cryocorr.open_pair(*gallery.pair, pairs=gallery.pairs)
 
     def action_copy(self) -> None:
         """Copy the numbers of the pair as a line of text."""

@@ -27,6 +27,7 @@ class Question(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel", id="question.cancel"),
+        Binding("q", "app.quit", "Quit", show=False, id="question.quit"),
         Binding("up,k", "app.focus_previous", "Up", show=False, id="question.up"),
         Binding("down,j", "app.focus_next", "Down", show=False, id="question.down"),
     ]

@@ -64,12 +64,13 @@ class PairGallery(Gallery):
         """Class ids of the pair under the cursor."""
         return self._ids(self.cursor) if self.shown.size else None
 
+    @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Return the class ids of all pairs that are shown, in their order."""
+        """Class ids of all pairs that are shown, in their order."""
         if self.ranking is None:
             return []
-        i, j = self.ranking.i[self.shown], self.ranking.j[self.shown]
-        return list(zip(i.tolist(), j.tolist(), strict=True))
+        first, second = (ids[self.shown].tolist() for ids in (self.ranking.i, self.ranking.j))
+        return list(zip(first, second, strict=True))
 
     def _ids(self, index: int) -> tuple[int, int]:
         assert self.ranking is not None
