@@ -24,6 +24,7 @@ BENCHMARKS = {
     "memory": "benchmarks.memory",
     "quality": "benchmarks.quality_scores",
     "significance": "benchmarks.significance",
+    "app": "benchmarks.app",
 }
 
 

@@ -292,7 +292,7 @@ def _step(
     return float(length)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, nogil=True, cache=True)
 def _refine_tile(
     values: NDArray[np.float32],
     slopes: NDArray[np.float32],

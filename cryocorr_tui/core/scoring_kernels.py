@@ -180,7 +180,7 @@ def _count_log_count(inside: NDArray[np.int64]) -> NDArray[np.float64]:
     return counts * np.log(np.maximum(counts, 1))
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, nogil=True, cache=True)
 def _score_tile(
     values: NDArray[np.float32],
     levels: NDArray[np.uint8],
@@ -465,7 +465,7 @@ def _add_row(
         common[c] += value * row_i[c]
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, nogil=True, cache=True)
 def resample(
     pictures: NDArray[np.float32],
     which: NDArray[np.int64],
@@ -509,7 +509,7 @@ def resample(
     return result
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, nogil=True, cache=True)
 def ring_sums(
     first: NDArray[np.complex64],
     which: NDArray[np.int64],

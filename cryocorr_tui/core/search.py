@@ -235,7 +235,7 @@ def best_shift(
     return xp.max(values, axis=3), xp.argmax(values, axis=3)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, nogil=True, cache=True)
 def _profiles_compiled(
     even: NDArray[np.float32],
     odd: NDArray[np.float32],
@@ -320,7 +320,7 @@ def _distinct_peaks(best: Any, shift: Any, rotations: int) -> tuple[Any, Any, An
     return by_mirror(values), by_mirror(rotation), by_mirror(chosen)
 
 
-@numba.njit(parallel=True, cache=True)
+@numba.njit(parallel=True, nogil=True, cache=True)
 def _distinct_peaks_compiled(
     best: NDArray[np.float32], shift: NDArray[np.int16], reach: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from base64 import standard_b64encode
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +61,8 @@ def transmit(
         Whether tmux has to pass it on.
     """
     pixels = image if image.ndim == 2 else image[..., ::-1]  # OpenCV has blue first
+    import cv2  # slow to load: the first frame has no picture
+
     _, png = cv2.imencode(".png", pixels)
     payload = standard_b64encode(png.tobytes()).decode()
     chunks = [payload[start : start + CHUNK] for start in range(0, len(payload), CHUNK)]

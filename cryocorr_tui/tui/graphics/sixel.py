@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import chafa
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +37,8 @@ def encode(image: NDArray[np.uint8]) -> str:
     if image.ndim == 2:
         image = np.repeat(_even_greys(image)[..., None], 3, axis=2)
     height, width = image.shape[:2]
+    import chafa  # slow to load, and only needed where there are sixels
+
     config = chafa.CanvasConfig()
     config.pixel_mode = chafa.PixelMode.CHAFA_PIXEL_MODE_SIXELS
     config.canvas_mode = chafa.CanvasMode.CHAFA_CANVAS_MODE_TRUECOLOR

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -113,6 +112,8 @@ class Viewport:
         # Smaller: means, since a cubic filter would alias. Larger: smooth, since a class average
         # is band-limited, and the squares of the nearest pixel are detail that it does not have.
         smaller = height * width < self.height * self.width
+        import cv2  # slow to load: the first frame has no picture
+
         how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
         resized = cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=how)
         return cast("NDArray[np.uint8]", resized)

@@ -124,6 +124,7 @@ class Heatmap(Widget, can_focus=True):
         self._painter: Painter | None = None
         self._pooled: NDArray[np.uint8] | None = None
         self._pooled_of: tuple[object, ...] = ()
+        self._drawn: dict[int, Strip] = {}  # lines as they were drawn last
         self.touched = False
         """Whether the user moved the cursor on this map."""
 
@@ -145,8 +146,12 @@ class Heatmap(Widget, can_focus=True):
         self._announce()
 
     def repaint(self) -> None:
-        """Draw anew what has been scored meanwhile."""
-        self.refresh()
+        """Draw the lines anew in which anything has been scored meanwhile."""
+        width, drawn = self.size.width, self._drawn
+        self._drawn = {}
+        changed = [y for y, strip in drawn.items() if list(self.render_line(y)) != list(strip)]
+        if changed:
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def paint_with(self, colormap: str, *, span: tuple[float, float], threshold: float) -> None:
         """Take another ramp, from one value to another, and dim what lies below a threshold."""
@@ -385,6 +390,10 @@ class Heatmap(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Draw one line of cells."""
+        strip = self._drawn[y] = self._line(y)
+        return strip
+
+    def _line(self, y: int) -> Strip:
         width = self.size.width
         if self._map is None:
             return Strip.blank(width, self.rich_style)
