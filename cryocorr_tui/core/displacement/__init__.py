@@ -1,0 +1,23 @@
+"""Displacement between two pictures by digital image correlation: a field that tells its doubts.
+
+``measure_displacement`` is the door: subsets of the reference are sought in the deformed picture by
+zero-normalised cross-correlation, refined by image registration, pass by pass, and judged.
+"""
+
+from cryocorr_tui.core.displacement.checking import REPLACEMENTS
+from cryocorr_tui.core.displacement.field import REASONS
+from cryocorr_tui.core.displacement.measuring import (
+    DisplacementEvent,
+    FieldMeasured,
+    displacement_field,
+    measure_displacement,
+)
+
+__all__ = [
+    "REASONS",
+    "REPLACEMENTS",
+    "DisplacementEvent",
+    "FieldMeasured",
+    "displacement_field",
+    "measure_displacement",
+]

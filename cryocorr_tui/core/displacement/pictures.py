@@ -1,0 +1,102 @@
+"""Two pictures made ready to be compared, and coarser copies of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from cryocorr_tui.core.model import FloatArray
+
+__all__ = ["MARGIN", "Deformed", "Reference", "deformed_picture", "halved", "reference_picture"]
+
+MARGIN = 3  # spline coefficients kept beyond each border: positions may be 1 px outside
+
+# The slope of a cubic B-spline at its knots, and its value there.
+_SLOPE, _VALUE = (-0.5, 0.0, 0.5), (1 / 6, 4 / 6, 1 / 6)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The picture that is cut into subsets; each array is (height, width) float32.
+
+    Attributes
+    ----------
+    values
+        Standardised grey values; 0 where not known.
+    slope_y, slope_x
+        Derivatives of the cubic spline through them, per pixel.
+    weight
+        1 for pixels that count, 0 for masked ones.
+    """
+
+    values: FloatArray
+    slope_y: FloatArray
+    slope_x: FloatArray
+    weight: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Deformed:
+    """The picture that subsets are looked for in.
+
+    Attributes
+    ----------
+    values : (height, width) float32
+        Standardised grey values; 0 where not known.
+    known : (height, width) bool
+    coefficients : (height + 2 MARGIN, width + 2 MARGIN) float32
+        Of the cubic B-spline through the values, mirrored at the border.
+    """
+
+    values: FloatArray
+    known: NDArray[np.bool_]
+    coefficients: FloatArray
+
+
+def reference_picture(picture: FloatArray, mask: NDArray[np.bool_]) -> Reference:
+    """Prepare a picture (height, width), NaN where not known; `mask` is True where it counts."""
+    values = _standardised(picture)
+    coefficients = ndimage.spline_filter(values, 3, output=np.float64, mode="mirror")
+    slopes = [
+        ndimage.correlate1d(
+            ndimage.correlate1d(coefficients, _SLOPE, axis, mode="mirror"),
+            _VALUE,
+            1 - axis,
+            mode="mirror",
+        ).astype(np.float32)
+        for axis in range(2)
+    ]
+    weight = (mask & np.isfinite(picture)).astype(np.float32)
+    return Reference(values, slopes[0], slopes[1], weight)
+
+
+def deformed_picture(picture: FloatArray) -> Deformed:
+    """Prepare a picture (height, width), NaN where not known."""
+    values = _standardised(picture)
+    coefficients = ndimage.spline_filter(values, 3, output=np.float64, mode="mirror")
+    padded = np.pad(coefficients, MARGIN, mode="reflect").astype(np.float32)
+    return Deformed(values, np.isfinite(picture), padded)
+
+
+def halved(picture: FloatArray) -> FloatArray:
+    """Return a picture of half the size, the mean of 2 × 2 pixels each; NaN spreads.
+
+    Pixel y of the coarse picture is centred on 2 y + 0.5 of the fine one.
+    """
+    height, width = (side // 2 for side in picture.shape)
+    coarse: FloatArray = cv2.resize(
+        picture[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA
+    )
+    return coarse
+
+
+def _standardised(picture: FloatArray) -> FloatArray:
+    """Return zero mean and unit variance; single precision then suffices whatever the offset."""
+    known = np.isfinite(picture)
+    values = picture[known].astype(np.float64)
+    spread = values.std() or 1.0
+    return np.where(known, (picture - values.mean()) / spread, 0).astype(np.float32)
