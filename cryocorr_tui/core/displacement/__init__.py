@@ -5,12 +5,18 @@ zero-normalised cross-correlation, refined by image registration, pass by pass, 
 """
 
 from cryocorr_tui.core.displacement.checking import REPLACEMENTS
-from cryocorr_tui.core.displacement.field import REASONS
+from cryocorr_tui.core.displacement.field import REASONS, described
 from cryocorr_tui.core.displacement.measuring import (
     DisplacementEvent,
     FieldMeasured,
     displacement_field,
     measure_displacement,
+)
+from cryocorr_tui.core.displacement.sweep import (
+    FieldsCompared,
+    SettingsTried,
+    SweepCell,
+    sweep_settings,
 )
 
 __all__ = [
@@ -18,6 +24,11 @@ __all__ = [
     "REPLACEMENTS",
     "DisplacementEvent",
     "FieldMeasured",
+    "FieldsCompared",
+    "SettingsTried",
+    "SweepCell",
+    "described",
     "displacement_field",
     "measure_displacement",
+    "sweep_settings",
 ]

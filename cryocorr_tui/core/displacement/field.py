@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,7 @@ from cryocorr_tui.core.model import (
     frozen_array,
 )
 
-__all__ = ["REASONS", "make_field"]
+__all__ = ["REASONS", "described", "make_field"]
 
 # Why a vector is invalid; of several reasons the first counts.
 REASONS = (
@@ -52,11 +54,12 @@ def make_field(level: Level, matches: Matches, settings: DisplacementSettings) -
         dy, dx = without_rigid(y, x, dy, dx, motion)
     filled = np.zeros(len(y), dtype=bool)
     if settings.replacement != "none":
-        trusted, manner = valid.reshape(shape), settings.replacement
-        (dy, filled), (dx, _) = (
-            (part.ravel() for part in replaced(each.reshape(shape), trusted, manner=manner))
-            for each in (dy, dx)
-        )
+        grids = [part.reshape(shape) for part in (dy, dx, valid)]
+        # What the user has masked shall stay so.
+        wanted = (reason != "masked").reshape(shape)
+        replace = partial(replaced, manner=settings.replacement, wanted=wanted)
+        (dy, filled), (dx, _) = (replace(part, grids[2]) for part in grids[:2])
+        dy, dx, filled = dy.ravel(), dx.ravel(), filled.ravel()
     return DisplacementField(
         y=frozen_array(y),
         x=frozen_array(x),
@@ -137,3 +140,25 @@ def _without_content(level: Level) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
     masked = count < LEAST_WEIGHT * block**2
     energy = square - total**2 / np.maximum(count, 1)
     return masked, energy <= CONSTANT * count
+
+
+def described(field: DisplacementField) -> str:
+    """Return a field in a sentence: how many vectors are valid, why others not, how far they go."""
+    valid = field.valid
+    said = f"{int(valid.sum())} of {len(valid)} vectors are valid"
+    lost = [(name, int((field.reason == name).sum())) for name in REASONS]
+    if any(count for _, count in lost):
+        said += f" ({', '.join(f'{name} {count}' for name, count in lost if count)})"
+    if valid.any():
+        magnitude, uncertainty = field.magnitude[valid], field.uncertainty[valid]
+        said += (
+            f"; magnitude {np.median(magnitude):.3g} px (median), up to {magnitude.max():.3g} px, "
+            f"known to {np.median(uncertainty):.2g} px"
+        )
+    if field.rigid is not None:
+        moved = field.rigid
+        said += (
+            f"; taken off: {moved.rotation:.3g}° counter-clockwise about y {moved.centre_y:.1f}, "
+            f"x {moved.centre_x:.1f}, then y {moved.shift_y:+.3g} px, x {moved.shift_x:+.3g} px"
+        )
+    return f"{said}."

@@ -112,7 +112,7 @@ def _pieces(
 @numba.njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _inverse_hessian(
     pieces: FloatArray, half: float, ridge: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
     """Return the inverse Hessian of the six parameters, and Σ slope·f and Σ slope of each."""
     block = pieces.shape[1]
     products = np.zeros((3, 6))  # of yy, yx, xx; with 1, y, x, y², yx, x²
@@ -164,8 +164,7 @@ def _inverse_hessian(
     floor = ridge * np.trace(hessian)
     for a in range(6):
         hessian[a, a] += floor
-    inverse: NDArray[np.float64] = np.linalg.inv(hessian)
-    return inverse, projection
+    return np.linalg.inv(hessian), projection
 
 
 @numba.njit(cache=True)

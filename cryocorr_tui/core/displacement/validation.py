@@ -58,7 +58,11 @@ def find_outliers(
 
 
 def replaced(
-    values: Vectors, valid: NDArray[np.bool_], *, manner: str
+    values: Vectors,
+    valid: NDArray[np.bool_],
+    *,
+    manner: str,
+    wanted: NDArray[np.bool_] | None = None,
 ) -> tuple[Vectors, NDArray[np.bool_]]:
     """Put values of valid neighbours, in 5 × 5 vectors, in the place of invalid ones.
 
@@ -68,12 +72,14 @@ def replaced(
     valid : (rows, columns) bool
     manner : str
         "median", or "mean", weighted by 1 / distance².
+    wanted : (rows, columns) bool, optional
+        What may be replaced, by default all that is invalid.
 
     Returns
     -------
     values : (rows, columns) float64
     replaced : (rows, columns) bool
-        Invalid ones that had a valid neighbour.
+        Those of them that had a valid neighbour.
     """
     around = _neighbours(np.where(valid, values, np.nan), reach=2)
     known = np.isfinite(around)
@@ -84,7 +90,7 @@ def replaced(
         weight = np.where(known, 1 / (y**2 + x**2), 0)
         total = weight.sum(axis=-1)
         found = (weight * np.where(known, around, 0)).sum(axis=-1) / np.where(total > 0, total, 1)
-    filled = ~valid & known.any(axis=-1)
+    filled = (~valid if wanted is None else wanted & ~valid) & known.any(axis=-1)
     return np.where(filled, found, values), filled
 
 
