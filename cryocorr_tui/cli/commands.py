@@ -264,6 +264,7 @@ def _displacement_settings(options: argparse.Namespace) -> DisplacementSettings:
         search_area_multiplier=options.search_area_multiplier,
         passes=options.passes,
         pyramid=options.pyramid,
+        smoothing=options.smoothing,
         min_correlation=options.min_correlation,
         min_peak_ratio=options.min_peak_ratio,
         median_threshold=options.median_threshold,

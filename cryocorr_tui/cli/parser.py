@@ -337,6 +337,13 @@ def _add_dic_search(search: argparse._ArgumentGroup) -> None:
         help="how often the pictures are halved before the first pass (default: 0 for one pass, "
         "else as often as 3 blocks fit across, at most 3)",
     )
+    search.add_argument(
+        "--smoothing",
+        type=_number(0.0, 5.0),
+        default=0.5,
+        metavar="PX",
+        help="sigma that both pictures are smoothed with; noisy ones want 1 (default: 0.5)",
+    )
 
 
 def _add_dic_control(control: argparse._ArgumentGroup) -> None:

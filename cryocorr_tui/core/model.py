@@ -473,6 +473,9 @@ class DisplacementSettings:
     pyramid : int or None
         Halvings of the pictures before the first pass, for large displacements (None: none for one
         pass, else as many as leave 3 blocks across, at most 3).
+    smoothing : float
+        σ in pixels that both pictures are smoothed with first. The default hardly touches fine
+        speckles; noisy pictures, such as class averages, want 1.
     min_correlation, min_peak_ratio : float
         A vector below either is invalid.
     median_threshold : float
@@ -494,6 +497,7 @@ class DisplacementSettings:
     search_area_multiplier: float = 2.0
     passes: int = 1
     pyramid: int | None = None
+    smoothing: float = 0.5
     min_correlation: float = 0.7
     min_peak_ratio: float = 1.1
     median_threshold: float = 2.0

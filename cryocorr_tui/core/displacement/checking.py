@@ -11,6 +11,7 @@ from cryocorr_tui.core.model import DisplacementSettings, FloatArray
 __all__ = ["REPLACEMENTS", "check_pictures", "check_settings"]
 
 REPLACEMENTS = ("none", "median", "mean")
+MOST_SMOOTHING = 5.0  # σ in pixels
 SMALLEST_BLOCK = 8  # six numbers are fitted to its 64 pixels
 
 
@@ -28,6 +29,9 @@ def check_settings(settings: DisplacementSettings) -> None:
         f"The step must be 1 pixel or more, not {settings.spacing}.": settings.spacing < 1,
         f"A search area of {settings.search_area_multiplier:g} blocks leaves no room to search; "
         "choose a multiplier well above 1, as 2.": settings.reach < 1,
+        f"The smoothing must be 0 to {MOST_SMOOTHING:g} pixels, not {settings.smoothing:g}.": not (
+            0 <= settings.smoothing <= MOST_SMOOTHING
+        ),
         f"At least one pass is needed, not {settings.passes}.": settings.passes < 1,
         f"The window of the strain must be an odd number of subsets, 3 or more, not "
         f"{settings.strain_window}.": settings.strain_window != 0

@@ -12,6 +12,7 @@ from cryocorr_tui.core.displacement.passes import Matches, leaves_picture
 from cryocorr_tui.core.displacement.rigid import rigid_motion, without_rigid
 from cryocorr_tui.core.displacement.strain import strain
 from cryocorr_tui.core.displacement.subsets import window_sums
+from cryocorr_tui.core.displacement.uncertainty import uncertainty
 from cryocorr_tui.core.displacement.validation import find_outliers, replaced
 from cryocorr_tui.core.model import (
     DisplacementField,
@@ -68,7 +69,7 @@ def make_field(level: Level, matches: Matches, settings: DisplacementSettings) -
         magnitude=frozen_array(np.hypot(dy, dx)),
         correlation=frozen_array(np.where(known, matches.correlation, np.nan)),
         peak_ratio=frozen_array(np.where(known, matches.peak_ratio, np.nan)),
-        uncertainty=frozen_array(np.sqrt(matches.variance.mean(axis=1))),
+        uncertainty=frozen_array(uncertainty(level, matches, settings.smoothing)),
         valid=frozen_array(valid, np.bool_),
         reason=frozen_array(reason, reason.dtype),
         replaced=frozen_array(filled, np.bool_),

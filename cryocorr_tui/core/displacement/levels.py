@@ -49,7 +49,8 @@ def make_levels(
         if halvings:
             reference, deformed = halved(reference), halved(deformed)
             mask = halved(mask.astype(np.float32)) > 0.5
-        first, second = reference_picture(reference, mask), deformed_picture(deformed)
+        first = reference_picture(reference, mask, settings.smoothing)
+        second = deformed_picture(deformed, settings.smoothing)
         grid = subset_grid(*reference.shape, block=settings.block_size, step=settings.spacing)
         levels.append(Level(first, second, grid, backend.moved(first), backend.moved(second)))
     return levels

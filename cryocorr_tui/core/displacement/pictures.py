@@ -11,7 +11,15 @@ from scipy import ndimage
 
 from cryocorr_tui.core.model import FloatArray
 
-__all__ = ["MARGIN", "Deformed", "Reference", "deformed_picture", "halved", "reference_picture"]
+__all__ = [
+    "MARGIN",
+    "Deformed",
+    "Reference",
+    "deformed_picture",
+    "halved",
+    "reference_picture",
+    "slopes_of",
+]
 
 MARGIN = 3  # spline coefficients kept beyond each border: positions may be 1 px outside
 
@@ -57,11 +65,27 @@ class Deformed:
     coefficients: FloatArray
 
 
-def reference_picture(picture: FloatArray, mask: NDArray[np.bool_]) -> Reference:
+def reference_picture(
+    picture: FloatArray, mask: NDArray[np.bool_], smoothing: float = 0.0
+) -> Reference:
     """Prepare a picture (height, width), NaN where not known; `mask` is True where it counts."""
-    values = _standardised(picture)
+    values = _prepared(picture, smoothing)
+    weight = (mask & np.isfinite(picture)).astype(np.float32)
+    return Reference(values, *slopes_of(values), weight)
+
+
+def deformed_picture(picture: FloatArray, smoothing: float = 0.0) -> Deformed:
+    """Prepare a picture (height, width), NaN where not known."""
+    values = _prepared(picture, smoothing)
     coefficients = ndimage.spline_filter(values, 3, output=np.float64, mode="mirror")
-    slopes = [
+    padded = np.pad(coefficients, MARGIN, mode="reflect").astype(np.float32)
+    return Deformed(values, np.isfinite(picture), padded)
+
+
+def slopes_of(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the derivatives along y and x of the cubic spline through (height, width) values."""
+    coefficients = ndimage.spline_filter(values, 3, output=np.float64, mode="mirror")
+    along_y, along_x = (
         ndimage.correlate1d(
             ndimage.correlate1d(coefficients, _SLOPE, axis, mode="mirror"),
             _VALUE,
@@ -69,17 +93,8 @@ def reference_picture(picture: FloatArray, mask: NDArray[np.bool_]) -> Reference
             mode="mirror",
         ).astype(np.float32)
         for axis in range(2)
-    ]
-    weight = (mask & np.isfinite(picture)).astype(np.float32)
-    return Reference(values, slopes[0], slopes[1], weight)
-
-
-def deformed_picture(picture: FloatArray) -> Deformed:
-    """Prepare a picture (height, width), NaN where not known."""
-    values = _standardised(picture)
-    coefficients = ndimage.spline_filter(values, 3, output=np.float64, mode="mirror")
-    padded = np.pad(coefficients, MARGIN, mode="reflect").astype(np.float32)
-    return Deformed(values, np.isfinite(picture), padded)
+    )
+    return along_y, along_x
 
 
 def halved(picture: FloatArray) -> FloatArray:
@@ -94,9 +109,17 @@ def halved(picture: FloatArray) -> FloatArray:
     return coarse
 
 
-def _standardised(picture: FloatArray) -> FloatArray:
-    """Return zero mean and unit variance; single precision then suffices whatever the offset."""
+def _prepared(picture: FloatArray, smoothing: float) -> FloatArray:
+    """Return zero mean and unit variance, smoothed; single precision then always suffices."""
     known = np.isfinite(picture)
     values = picture[known].astype(np.float64)
     spread = values.std() or 1.0
-    return np.where(known, (picture - values.mean()) / spread, 0).astype(np.float32)
+    standard = np.where(known, (picture - values.mean()) / spread, 0).astype(np.float32)
+    if not smoothing:
+        return standard
+    smooth = ndimage.gaussian_filter(standard, smoothing, mode="mirror")
+    if not known.all():
+        # What is not known shall not darken what is beside it.
+        part = ndimage.gaussian_filter(known.astype(np.float32), smoothing, mode="mirror")
+        smooth = np.where(known, smooth / np.where(known, part, 1), 0)
+    return np.asarray(smooth, dtype=np.float32)

@@ -47,9 +47,9 @@ def refine(
     warps : (n, 6) float64
         As `start`.
     found : (n, 4) float64
-        Correlation coefficient, variance of dy and of dx in px² (from the residual of the match,
-        taken for noise that is independent from pixel to pixel, and the slopes of the subset), and
-        1 where the climb came to rest, 0 where it did not or left the picture.
+        Correlation coefficient, variance of dy and of dx in px² (the residual of the match taken
+        for noise that is independent from pixel to pixel; `uncertainty` tells what it is), and 1
+        where the climb came to rest, 0 where it did not or left the picture.
     """
     if is_numpy_array(start):
         return registration_kernels.refine(  # type: ignore[no-any-return]
