@@ -11,7 +11,7 @@ from cryocorr_tui.core.displacement.levels import Level
 from cryocorr_tui.core.displacement.passes import Matches, leaves_picture
 from cryocorr_tui.core.displacement.rigid import rigid_motion, without_rigid
 from cryocorr_tui.core.displacement.strain import strain
-from cryocorr_tui.core.displacement.subsets import window_sums
+from cryocorr_tui.core.displacement.subsets import subset_sums
 from cryocorr_tui.core.displacement.uncertainty import uncertainty
 from cryocorr_tui.core.displacement.validation import find_outliers, replaced
 from cryocorr_tui.core.model import (
@@ -131,14 +131,12 @@ def _expected_outside(level: Level, matches: Matches) -> NDArray[np.bool_]:
 
 def _without_content(level: Level) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return (n,) bool, twice: subsets that are masked, and that are constant."""
-    block = level.grid.block
-    top, left = level.grid.corners.T
-    weight = level.reference.weight.astype(np.float64)
+    weight = level.reference.weight
     values = level.reference.values * weight
     count, total, square = (
-        window_sums(part, block)[top, left] for part in (weight, values, values * values)
+        subset_sums(part, level.grid) for part in (weight, values, values * values)
     )
-    masked = count < LEAST_WEIGHT * block**2
+    masked = count < LEAST_WEIGHT * level.grid.block**2
     energy = square - total**2 / np.maximum(count, 1)
     return masked, energy <= CONSTANT * count
 

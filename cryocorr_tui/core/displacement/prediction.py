@@ -126,6 +126,8 @@ def undeformed(
     known : (height, width) bool
         Also False where the prediction points out of the picture.
     """
+    if not (expected.dy.any() or expected.dx.any()):
+        return values, known
     height, width = values.shape
     y, x = np.arange(height, dtype=np.float64), np.arange(width, dtype=np.float64)
     dy, dx = expected.at(y, x)

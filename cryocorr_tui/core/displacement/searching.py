@@ -50,8 +50,7 @@ def search_field(
     values: FloatArray, known: NDArray[np.bool_], *, block: int, reach: int
 ) -> SearchField:
     """Prepare a deformed picture, (height, width) float32 of unit variance, for `search`."""
-    wide = values.astype(np.float64)
-    energy = window_sums(wide * wide, block) - window_sums(wide, block) ** 2 / block**2
+    energy = window_sums(values * values, block) - window_sums(values, block) ** 2 / block**2
     usable = energy > _CONSTANT * block**2
     if not known.all():
         usable &= window_sums(~known, block) < 0.5

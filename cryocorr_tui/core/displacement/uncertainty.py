@@ -20,7 +20,7 @@ from scipy import ndimage
 from cryocorr_tui.core.displacement.levels import Level
 from cryocorr_tui.core.displacement.passes import Matches
 from cryocorr_tui.core.displacement.pictures import slopes_of
-from cryocorr_tui.core.displacement.subsets import window_sums
+from cryocorr_tui.core.displacement.subsets import subset_sums
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["uncertainty"]
@@ -45,11 +45,10 @@ def uncertainty(level: Level, matches: Matches, smoothing: float) -> NDArray[np.
     (n,) float64
         Pixels; NaN where a match was not refined.
     """
-    reference, block = level.reference, level.grid.block
-    top, left = level.grid.corners.T
+    reference = level.reference
 
     def sums(values: FloatArray) -> NDArray[np.float64]:
-        return np.asarray(window_sums(values * reference.weight, block)[top, left])
+        return subset_sums(values * reference.weight, level.grid)
 
     count = np.maximum(sums(np.ones_like(reference.values)), 1)
     energy = sums(reference.values**2) - sums(reference.values) ** 2 / count
