@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cryocorr_tui.core.displacement.levels import Level
 from cryocorr_tui.core.displacement.passes import Matches, leaves_picture
 from cryocorr_tui.core.displacement.rigid import rigid_motion, without_rigid
+from cryocorr_tui.core.displacement.searching import CONSTANT
 from cryocorr_tui.core.displacement.strain import strain
 from cryocorr_tui.core.displacement.subsets import subset_sums
 from cryocorr_tui.core.displacement.uncertainty import uncertainty
@@ -37,7 +38,6 @@ REASONS = (
 Stretch = tuple[FloatArray | None, FloatArray | None, FloatArray | None]
 
 LEAST_WEIGHT = 0.5
-CONSTANT = 1e-7  # part of the variance of the whole picture
 
 
 def make_field(level: Level, matches: Matches, settings: DisplacementSettings) -> DisplacementField:

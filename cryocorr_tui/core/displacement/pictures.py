@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -21,10 +22,11 @@ __all__ = [
     "slopes_of",
 ]
 
+REACH = 4.0  # σ, to which a Gaussian goes
 MARGIN = 3  # spline coefficients kept beyond each border: positions may be 1 px outside
 
 # The slope of a cubic B-spline at its knots, and its value there.
-_SLOPE, _VALUE = (-0.5, 0.0, 0.5), (1 / 6, 4 / 6, 1 / 6)
+_SLOPE, _VALUE = np.array([-0.5, 0.0, 0.5]), np.array([1 / 6, 4 / 6, 1 / 6])
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,17 +86,23 @@ def deformed_picture(picture: FloatArray, smoothing: float = 0.0) -> Deformed:
 
 def slopes_of(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the derivatives along y and x of the cubic spline through (height, width) values."""
-    coefficients = ndimage.spline_filter(values, 3, output=np.float64, mode="mirror")
+    coefficients = ndimage.spline_filter(values, 3, output=np.float32, mode="mirror")
     along_y, along_x = (
-        ndimage.correlate1d(
-            ndimage.correlate1d(coefficients, _SLOPE, axis, mode="mirror"),
-            _VALUE,
-            1 - axis,
-            mode="mirror",
-        ).astype(np.float32)
-        for axis in range(2)
+        cv2.sepFilter2D(coefficients, cv2.CV_32F, across, down, borderType=cv2.BORDER_REFLECT_101)
+        for across, down in ((_VALUE, _SLOPE), (_SLOPE, _VALUE))
     )
     return along_y, along_x
+
+
+def smoothed(values: FloatArray, sigma: float) -> FloatArray:
+    """Return values (height, width) smoothed by a Gaussian of `sigma` pixels, 0 for none."""
+    if not sigma:
+        return values
+    side = 2 * math.ceil(REACH * sigma) + 1
+    smooth: FloatArray = cv2.GaussianBlur(
+        values, (side, side), sigma, borderType=cv2.BORDER_REFLECT_101
+    )
+    return smooth
 
 
 def halved(picture: FloatArray) -> FloatArray:
@@ -115,11 +123,9 @@ def _prepared(picture: FloatArray, smoothing: float) -> FloatArray:
     values = picture[known].astype(np.float64)
     spread = values.std() or 1.0
     standard = np.where(known, (picture - values.mean()) / spread, 0).astype(np.float32)
-    if not smoothing:
-        return standard
-    smooth = ndimage.gaussian_filter(standard, smoothing, mode="mirror")
-    if not known.all():
+    smooth = smoothed(standard, smoothing)
+    if smoothing and not known.all():
         # What is not known shall not darken what is beside it.
-        part = ndimage.gaussian_filter(known.astype(np.float32), smoothing, mode="mirror")
-        smooth = np.where(known, smooth / np.where(known, part, 1), 0)
-    return np.asarray(smooth, dtype=np.float32)
+        part = smoothed(known.astype(np.float32), smoothing)
+        smooth = np.where(known, smooth / np.where(known, part, 1), np.float32(0))
+    return smooth

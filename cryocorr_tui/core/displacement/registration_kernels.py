@@ -117,43 +117,38 @@ def _inverse_hessian(
     block = pieces.shape[1]
     products = np.zeros((3, 6))  # of yy, yx, xx; with 1, y, x, y², yx, x²
     projection = np.zeros((2, 6))
-    for y in range(block):
-        v = y - half
-        row = np.zeros((3, 3))  # with 1, x, x²
-        along = np.zeros((2, 2, 2))
-        for x in range(block):
-            u = np.float32(x - half)
-            f, gy, gx = pieces[0, y, x], pieces[1, y, x], pieces[2, y, x]
-            yy, yx, xx = gy * gy, gy * gx, gx * gx
-            row[0, 0] += yy
-            row[0, 1] += u * yy
-            row[0, 2] += u * u * yy
-            row[1, 0] += yx
-            row[1, 1] += u * yx
-            row[1, 2] += u * u * yx
-            row[2, 0] += xx
-            row[2, 1] += u * xx
-            row[2, 2] += u * u * xx
-            along[0, 0, 0] += gy * f
-            along[0, 0, 1] += u * gy * f
-            along[0, 1, 0] += gx * f
-            along[0, 1, 1] += u * gx * f
-            along[1, 0, 0] += gy
-            along[1, 0, 1] += u * gy
-            along[1, 1, 0] += gx
-            along[1, 1, 1] += u * gx
-        for k in range(3):
-            products[k, 0] += row[k, 0]
-            products[k, 1] += v * row[k, 0]
-            products[k, 2] += row[k, 1]
-            products[k, 3] += v * v * row[k, 0]
-            products[k, 4] += v * row[k, 1]
-            products[k, 5] += row[k, 2]
-        for k in range(2):
-            for axis in range(2):
-                projection[k, 3 * axis] += along[k, axis, 0]
-                projection[k, 3 * axis + 1] += v * along[k, axis, 0]
-                projection[k, 3 * axis + 2] += along[k, axis, 1]
+    for line in range(block):
+        v = line - half
+        f, gy, gx = pieces[0, line], pieces[1, line], pieces[2, line]
+        # Single numbers, which stay in registers, where an array would not.
+        yy = yy_u = yy_uu = yx = yx_u = yx_uu = xx = xx_u = xx_uu = np.float32(0)
+        y_f = y_fu = x_f = x_fu = y_1 = y_u = x_1 = x_u = np.float32(0)
+        for q in range(block):
+            u = np.float32(q) - np.float32(half)
+            down, right = gy[q], gx[q]
+            down_u, right_u = down * u, right * u
+            yy += down * down
+            yy_u += down * down_u
+            yy_uu += down_u * down_u
+            yx += down * right
+            yx_u += down * right_u
+            yx_uu += down_u * right_u
+            xx += right * right
+            xx_u += right * right_u
+            xx_uu += right_u * right_u
+            y_f += down * f[q]
+            y_fu += down_u * f[q]
+            x_f += right * f[q]
+            x_fu += right_u * f[q]
+            y_1 += down
+            y_u += down_u
+            x_1 += right
+            x_u += right_u
+        _add_moments(products[0], v, yy, yy_u, yy_uu)
+        _add_moments(products[1], v, yx, yx_u, yx_uu)
+        _add_moments(products[2], v, xx, xx_u, xx_uu)
+        _add_slopes(projection[0], v, y_f, y_fu, x_f, x_fu)
+        _add_slopes(projection[1], v, y_1, y_u, x_1, x_u)
     hessian = np.empty((6, 6))
     for a in range(6):
         for b in range(6):
@@ -165,6 +160,32 @@ def _inverse_hessian(
     for a in range(6):
         hessian[a, a] += floor
     return np.linalg.inv(hessian), projection
+
+
+@numba.njit(cache=True)
+def _add_moments(
+    sums: NDArray[np.float64], v: float, plain: float, by_u: float, by_uu: float
+) -> None:
+    """Add the moments of one line to those with 1, y, x, y², yx and x²."""
+    sums[0] += plain
+    sums[1] += v * plain
+    sums[2] += by_u
+    sums[3] += v * v * plain
+    sums[4] += v * by_u
+    sums[5] += by_uu
+
+
+@numba.njit(cache=True)
+def _add_slopes(
+    sums: NDArray[np.float64], v: float, down: float, down_u: float, right: float, right_u: float
+) -> None:
+    """Add what one line gives to each of the six parameters."""
+    sums[0] += down
+    sums[1] += v * down
+    sums[2] += down_u
+    sums[3] += right
+    sums[4] += v * right
+    sums[5] += right_u
 
 
 @numba.njit(cache=True)
@@ -218,12 +239,7 @@ def _sums(
         sums[0] += total
         sums[1] += square
         sums[2] += common
-        sums[3] += down
-        sums[4] += v * down
-        sums[5] += down_u
-        sums[6] += right
-        sums[7] += v * right
-        sums[8] += right_u
+        _add_slopes(sums[3:], v, down, down_u, right, right_u)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath=_FAST)
@@ -237,7 +253,9 @@ def _sample_row(
     little, so a run is mostly the whole line. A pixel that rounding puts a hair beyond its cell
     does no harm, as the pieces of the spline join smoothly.
     """
-    sixth = np.float32(1 / 6)
+    # A plain number would make all of it double precision.
+    one, three, four, six = np.float32(1), np.float32(3), np.float32(4), np.float32(6)
+    scale = np.float32(1 / 36)
     slip = np.float32(step_x - 1)
     rise = np.float32(step_y)
     first = 0
@@ -253,17 +271,17 @@ def _sample_row(
         for q in range(count):
             v = part_y + rise * np.float32(q)
             u = part_x + slip * np.float32(q)
-            v1, u1 = 1 - v, 1 - u
+            v1, u1 = one - v, one - u
             a, d = v1 * v1 * v1, v * v * v
-            b, c = 4 - 6 * v * v + 3 * d, 4 - 6 * v1 * v1 + 3 * a
+            b, c = four - six * v * v + three * d, four - six * v1 * v1 + three * a
             e, h = u1 * u1 * u1, u * u * u
-            f, g = 4 - 6 * u * u + 3 * h, 4 - 6 * u1 * u1 + 3 * e
+            f, g = four - six * u * u + three * h, four - six * u1 * u1 + three * e
             at_0 = a * above[q] + b * here[q] + c * below[q] + d * beyond[q]
             at_1 = a * above[q + 1] + b * here[q + 1] + c * below[q + 1] + d * beyond[q + 1]
             at_2 = a * above[q + 2] + b * here[q + 2] + c * below[q + 2] + d * beyond[q + 2]
             at_3 = a * above[q + 3] + b * here[q + 3] + c * below[q + 3] + d * beyond[q + 3]
             value = e * at_0 + f * at_1 + g * at_2 + h * at_3
-            out[first + q] = value * (sixth * sixth)
+            out[first + q] = value * scale
         first += count
 
 

@@ -1,6 +1,6 @@
-"""Peaks of correlation maps in compiled code, fused with the normalisation.
+"""What surrounds the transforms of a search, in compiled code: templates, normalised maps, peaks.
 
-The same as the plain form in `searching`; a test holds both equal.
+The same as the plain forms in `searching`; a test holds both equal.
 """
 
 from __future__ import annotations
@@ -11,10 +11,54 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.model import FloatArray
 
-__all__ = ["peaks"]
+__all__ = ["peaks", "templates"]
 
 _NO_MATCH = np.float32(-2.0)
 _HIGHEST_RATIO = np.float32(100.0)
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def templates(
+    values: FloatArray, weight: FloatArray, corners: NDArray[np.int32], block: int, constant: float
+) -> tuple[FloatArray, FloatArray]:
+    """Cut subsets out of the reference, as the plain `searching._templates` does.
+
+    Parameters
+    ----------
+    values, weight : (height, width) float32
+        As in `pictures.Reference`.
+    corners : (n, 2) int32
+    block : int
+    constant : float
+        Mean square of a subset below which it is constant.
+
+    Returns
+    -------
+    template : (n, block, block) float32
+    norm : (n,) float32
+    """
+    template = np.zeros((len(corners), block, block), dtype=np.float32)
+    norm = np.zeros(len(corners), dtype=np.float32)
+    for i in numba.prange(len(corners)):
+        top, left = corners[i, 0], corners[i, 1]
+        w = weight[top : top + block, left : left + block]
+        f = values[top : top + block, left : left + block]
+        count = total = energy = np.float32(0)
+        for y in range(block):
+            for x in range(block):
+                count += w[y, x]
+                total += w[y, x] * f[y, x]
+        mean = total / max(count, np.float32(1))
+        for y in range(block):
+            for x in range(block):
+                centred = w[y, x] * (f[y, x] - mean)
+                template[i, y, x] = centred
+                energy += centred * centred
+        if energy > constant * count:
+            norm[i] = np.sqrt(energy)
+        else:
+            template[i] = 0
+    return template, norm
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")

@@ -22,11 +22,19 @@ from cryocorr_tui.core.displacement.pictures import Reference
 from cryocorr_tui.core.displacement.subsets import window_sums, windows
 from cryocorr_tui.core.model import FloatArray
 
-__all__ = ["NO_MATCH", "SearchField", "find_peaks", "search", "search_bytes", "search_field"]
+__all__ = [
+    "CONSTANT",
+    "NO_MATCH",
+    "SearchField",
+    "find_peaks",
+    "search",
+    "search_bytes",
+    "search_field",
+]
 
 NO_MATCH = -2.0  # below every coefficient: nothing here can be matched
 HIGHEST_RATIO = 100.0
-_CONSTANT = 1e-7  # part of the variance of the whole picture below which a window is constant
+CONSTANT = 1e-7  # part of the variance of the whole picture below which a window is constant
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +59,7 @@ def search_field(
 ) -> SearchField:
     """Prepare a deformed picture, (height, width) float32 of unit variance, for `search`."""
     energy = window_sums(values * values, block) - window_sums(values, block) ** 2 / block**2
-    usable = energy > _CONSTANT * block**2
+    usable = energy > CONSTANT * block**2
     if not known.all():
         usable &= window_sums(~known, block) < 0.5
     inverse_root = np.where(usable, 1 / np.sqrt(np.where(usable, energy, 1)), 0)
@@ -77,13 +85,15 @@ def search(reference: Reference, field: SearchField, corners: Any, *, block: int
         displacement dy and dx in pixels by a parabola through the neighbours of the peak.
     """
     reach = (field.values.shape[0] - reference.values.shape[0]) // 2
-    template = _templates(reference, corners, block)
     area = windows(field.values, corners, block + 2 * reach)
+    if is_numpy_array(area):
+        pictures = reference.values, reference.weight
+        template, norm = search_kernels.templates(*pictures, corners, block, CONSTANT)
+        product = _correlated(template, area, reach)
+        return search_kernels.peaks(product, norm, field.inverse_root, corners)
+    template, norm = _templates(reference, corners, block)
     product = _correlated(template, area, reach)
     xp = array_namespace(product)
-    norm = xp.sqrt(xp.sum(template * template, axis=(1, 2)))
-    if is_numpy_array(product):
-        return search_kernels.peaks(product, norm, field.inverse_root, corners)
     inverse = windows(field.inverse_root, corners, 2 * reach + 1)
     norm = norm[:, None, None]
     usable = (inverse > 0) & (norm > 0)
@@ -141,8 +151,14 @@ def find_peaks(coefficient: Any) -> Any:
     return xp.stack([highest, ratio, xp.where(found, y, zero), xp.where(found, x, zero)], axis=1)
 
 
-def _templates(reference: Reference, corners: Any, block: int) -> Any:
-    """Return (n, block, block) float32: subsets less their mean, 0 where masked."""
+def _templates(reference: Reference, corners: Any, block: int) -> tuple[Any, Any]:
+    """Return subsets less their mean, 0 where masked or constant, and the norm of each.
+
+    Returns
+    -------
+    template : (n, block, block) float32
+    norm : (n,) float32
+    """
     values = windows(reference.values, corners, block)
     weight = windows(reference.weight, corners, block)
     xp = array_namespace(values)
@@ -150,8 +166,9 @@ def _templates(reference: Reference, corners: Any, block: int) -> Any:
     total = xp.sum(values * weight, axis=(1, 2), keepdims=True)
     centred = (values - total / xp.where(count > 0, count, xp.ones_like(count))) * weight
     energy = xp.sum(centred * centred, axis=(1, 2), keepdims=True)
-    textured = energy > _CONSTANT * count
-    return xp.where(textured, centred, xp.zeros_like(centred))
+    textured = energy > CONSTANT * count
+    norm = xp.sqrt(xp.where(textured, energy, xp.zeros_like(energy)))
+    return xp.where(textured, centred, xp.zeros_like(centred)), norm[:, 0, 0]
 
 
 def _correlated(template: Any, area: Any, reach: int) -> Any:

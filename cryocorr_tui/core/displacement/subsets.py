@@ -83,7 +83,7 @@ def windows(picture: Any, corners: Any, side: int) -> Any:
 
 
 def window_sums(values: NDArray[Any], block: int) -> NDArray[np.float64]:
-    """Return sums over all windows of a picture, from its integral image.
+    """Return sums over all windows of a picture.
 
     Parameters
     ----------
@@ -96,18 +96,19 @@ def window_sums(values: NDArray[Any], block: int) -> NDArray[np.float64]:
     (height − block + 1, width − block + 1) float64
         At the first pixel of each window.
     """
-    total = _integral(values)
-    tall = total[block:] - total[:-block]
-    return np.asarray(tall[:, block:] - tall[:, :-block])
+    rows, columns = (side - block + 1 for side in values.shape)
+    plain, size = _plain(values), (block, block)
+    sums = cv2.boxFilter(plain, cv2.CV_64F, size, anchor=(0, 0), normalize=False)
+    return np.asarray(sums[:rows, :columns])
 
 
 def subset_sums(values: NDArray[Any], grid: SubsetGrid) -> NDArray[np.float64]:
-    """Return (n,) float64: sums of a picture, as of `window_sums`, over the subsets of a grid."""
-    total = _integral(values)
+    """Return (n,) float64: sums of a picture over the subsets of a grid, by its integral image."""
+    total = cv2.integral(_plain(values), sdepth=cv2.CV_64F)
     rows = total[grid.top + grid.block] - total[grid.top]
     return np.asarray(rows[:, grid.left + grid.block] - rows[:, grid.left]).ravel()
 
 
-def _integral(values: NDArray[Any]) -> NDArray[np.float64]:
-    plain = values.view(np.uint8) if values.dtype == np.bool_ else values
-    return np.asarray(cv2.integral(plain, sdepth=cv2.CV_64F))
+def _plain(values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that OpenCV takes."""
+    return values.view(np.uint8) if values.dtype == np.bool_ else values

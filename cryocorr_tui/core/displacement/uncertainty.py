@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from cryocorr_tui.core.displacement.levels import Level
 from cryocorr_tui.core.displacement.passes import Matches
-from cryocorr_tui.core.displacement.pictures import slopes_of
+from cryocorr_tui.core.displacement.pictures import slopes_of, smoothed
 from cryocorr_tui.core.displacement.subsets import subset_sums
 from cryocorr_tui.core.model import FloatArray
 
@@ -58,7 +57,7 @@ def uncertainty(level: Level, matches: Matches, smoothing: float) -> NDArray[np.
     factors = []
     for slope in (reference.slope_y, reference.slope_x):
         measured = np.maximum(sums(slope**2), np.finfo(np.float32).tiny)
-        smooth = sums(ndimage.gaussian_filter(slope, smoothing) ** 2) if smoothing else measured
+        smooth = sums(smoothed(slope, smoothing) ** 2)
         own = np.maximum(measured - count * white / 2 * of_slope, LEAST_SLOPE * measured)
         factors.append(measured * smooth / (alone * own**2))
     variance = matches.variance * np.stack(factors, axis=1)
@@ -67,8 +66,8 @@ def uncertainty(level: Level, matches: Matches, smoothing: float) -> NDArray[np.
 
 def _noise_energies(smoothing: float) -> tuple[float, float]:
     """Return the variance of smoothed noise, and of its slope, of noise of variance 1."""
-    impulse = np.zeros((49, 49), dtype=np.float32)
-    impulse[24, 24] = 1
-    smoothed = ndimage.gaussian_filter(impulse, smoothing) if smoothing else impulse
-    slope, _ = slopes_of(smoothed)
-    return float((smoothed**2).sum()), float((slope**2).sum())
+    impulse = np.zeros((65, 65), dtype=np.float32)
+    impulse[32, 32] = 1
+    response = smoothed(impulse, smoothing)
+    slope, _ = slopes_of(response)
+    return float((response**2).sum()), float((slope**2).sum())
