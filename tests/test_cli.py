@@ -15,7 +15,7 @@ from rich.console import Console
 
 from cryocorr_tui.cli import main, summary
 from cryocorr_tui.cli.console import data_console
-from cryocorr_tui.cli.parser import MATRICES, METRICS, build_parser
+from cryocorr_tui.cli.parser import COMMANDS, MATRICES, METRICS, build_parser
 from cryocorr_tui.cli.progress import Lines
 from cryocorr_tui.cli.summary import print_summary
 from cryocorr_tui.core import analysis, model, simulation, store
@@ -85,7 +85,7 @@ def test_without_a_command_the_help_is_printed_as_wrong_usage(
     assert main([]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert all(name in err for name in ("detect", "analyze", "match", "simulate", "demo", "doctor"))
+    assert all(name in err for name in COMMANDS)
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "cuda:0,1"])
@@ -464,7 +464,7 @@ def test_the_summary_shows_the_best_pairs_and_holds_them_against_the_truth(
     assert str(tables[1]) in text
 
 
-@pytest.mark.parametrize("command", ["detect", "analyze", "match", "simulate", "demo", "doctor"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])

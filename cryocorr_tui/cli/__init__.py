@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -52,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words if _names_command(words) else ["app", *words])
     if arguments.command == "detect":
         _require_reference_mode(parser, arguments)
+    if arguments.command == "dic":
+        _require_two_pictures(parser, arguments)
     with _stopped_by_signals():
         try:
             from cryocorr_tui.cli import commands
@@ -85,6 +88,15 @@ def _require_reference_mode(parser: argparse.ArgumentParser, arguments: argparse
     for name in ("scales", "threshold"):
         if not hunting and getattr(arguments, name) is not None:
             parser.error(f"--{name} is for --mode reference")
+
+
+def _require_two_pictures(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error unless two pictures, or two classes of a run, are named."""
+    given = [path for path in (arguments.reference, arguments.deformed) if path is not None]
+    if len(given) != (0 if arguments.pair else 2):
+        parser.error("dic needs REFERENCE and DEFORMED, or --pair RUN I J and no picture")
+    if arguments.pair and not all(re.fullmatch(r"\d+", word) for word in arguments.pair[1:]):
+        parser.error("--pair RUN I J: I and J are class ids, whole numbers from 0")
 
 
 def _way_on(command: str) -> str:

@@ -13,7 +13,8 @@ from cryocorr_tui.cli.console import data_console, talk_console
 from cryocorr_tui.cli.progress import meter_on
 
 if TYPE_CHECKING:
-    from cryocorr_tui.core.model import Settings
+    from cryocorr_tui.core.displacement.loading import ComparedPictures
+    from cryocorr_tui.core.model import DisplacementSettings, Settings
 
 __all__ = ["COMMANDS"]
 
@@ -107,6 +108,40 @@ def match(options: argparse.Namespace) -> None:
     _print_paths(finished.tables)
 
 
+def dic(options: argparse.Namespace) -> None:
+    """Measure the displacement between two pictures, or two classes of a run."""
+    from cryocorr_tui.core import displacement, export, field_drawing
+    from cryocorr_tui.core.displacement.loading import read_mask
+    from cryocorr_tui.core.files import check_files
+
+    table = options.output
+    swept = [table.with_name(f"{table.stem}_sweep{end}") for end in (".csv", ".png")]
+    files = [table, *([options.plot] if options.plot else []), *(swept if options.sweep else [])]
+    inputs = [path for path in (options.reference, options.deformed) if path is not None]
+    check_files(files, overwrite=options.overwrite, inputs=inputs)
+
+    pictures, settings = _pictures(options), _displacement_settings(options)
+    mask = pictures.mask
+    if options.mask is not None:
+        drawn = read_mask(options.mask, pictures.reference.shape)
+        mask = drawn if mask is None or mask.shape != drawn.shape else mask & drawn
+    both = (pictures.reference, pictures.deformed, settings)
+    field = _follow(displacement.measure_displacement(*both, mask=mask)).field
+    export.write_field(table, field)
+    if options.plot:
+        export.write_picture(options.plot, field_drawing.draw_field(field))
+    if options.sweep:
+        blocks, multipliers = options.sweep
+        events = displacement.sweep_settings(
+            *both, mask=mask, block_sizes=blocks, multipliers=multipliers
+        )
+        cells = _follow(events).cells
+        export.write_sweep(swept[0], cells)
+        export.write_picture(swept[1], field_drawing.draw_sweep(cells))
+    talk_console().print(displacement.described(field))
+    _print_paths(tuple(files))
+
+
 def simulate(options: argparse.Namespace) -> None:
     """Make class averages with exact truth."""
     from cryocorr_tui.core import simulation
@@ -171,6 +206,7 @@ COMMANDS = {
     "detect": detect,
     "analyze": analyze,
     "match": match,
+    "dic": dic,
     "simulate": simulate,
     "demo": demo,
     "doctor": doctor,
@@ -199,6 +235,44 @@ def _search_settings(options: argparse.Namespace) -> Settings:
         bottom_up=options.bottom_up,
         min_box=options.min_box,
         **chosen,
+    )
+
+
+def _pictures(options: argparse.Namespace) -> ComparedPictures:
+    """Read the two pictures of dic, and tell what was done to them."""
+    from cryocorr_tui.core.analysis import RunOpened
+    from cryocorr_tui.core.displacement.loading import pictures_of_files, pictures_of_pair
+    from cryocorr_tui.core.reopening import reopen
+
+    if not options.pair:
+        pictures = pictures_of_files(options.reference, options.deformed)
+        for note in pictures.notes:
+            talk_console().print(note)
+        return pictures
+    folder, i, j = options.pair
+    opened = (event for event in reopen(Path(folder)) if isinstance(event, RunOpened))
+    return pictures_of_pair(next(opened).run, int(i), int(j))
+
+
+def _displacement_settings(options: argparse.Namespace) -> DisplacementSettings:
+    """Return the settings of a displacement field."""
+    from cryocorr_tui.core.model import DisplacementSettings
+
+    return DisplacementSettings(
+        block_size=options.block_size,
+        step=options.step,
+        search_area_multiplier=options.search_area_multiplier,
+        passes=options.passes,
+        pyramid=options.pyramid,
+        smoothing=options.smoothing,
+        min_correlation=options.min_correlation,
+        min_peak_ratio=options.min_peak_ratio,
+        median_threshold=options.median_threshold,
+        remove_rigid=options.remove_rigid,
+        strain_window=options.strain,
+        replacement=options.replace,
+        device=options.device,
+        memory=options.memory,
     )
 
 

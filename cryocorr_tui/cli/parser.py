@@ -12,13 +12,16 @@ from cryocorr_tui import __version__
 
 __all__ = ["COMMANDS", "build_parser"]
 
-COMMANDS = ("app", "detect", "analyze", "match", "simulate", "demo", "doctor")
+COMMANDS = ("app", "detect", "analyze", "match", "dic", "simulate", "demo", "doctor")
 
 # Named here and not taken from the core, which would import numpy before --help can answer; a test
 # holds the two equal.
 METRICS = ("ncc", "ssim", "nmi")
 MATRICES = (*METRICS, "blend", "frc_resolution_px")
 SMALLEST_BOX = 16
+SMALLEST_BLOCK = 8
+REPLACEMENTS = ("none", "median", "mean")
+SWEEP = ((16, 24, 32, 48, 64), (1.5, 2.0, 3.0))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,6 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
         *(_sets(), reading, run, search, tables),
     )
     _add_resume(_add_output(match))
+
+    dic = add("dic", "measure the displacement between two pictures, or two classes of a run")
+    _add_dic(dic)
 
     _add_simulation(add("simulate", "make class averages with exact truth from a structure file"))
 
@@ -258,6 +264,137 @@ def _table_options() -> argparse.ArgumentParser:
     return options
 
 
+def _add_dic(dic: argparse.ArgumentParser) -> None:
+    for name in ("REFERENCE", "DEFORMED"):
+        dic.add_argument(
+            name.lower(), nargs="?", type=Path, metavar=name, help="picture of one image"
+        )
+    dic.add_argument(
+        "--pair",
+        nargs=3,
+        metavar=("RUN", "I", "J"),
+        help="instead of two pictures: classes I and J of a run folder, J laid on I",
+    )
+    dic.add_argument(
+        "-o", "--output", type=Path, metavar="FIELD.csv", required=True, help="table to write"
+    )
+    dic.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    dic.add_argument("--plot", type=Path, metavar="FIELD.png", help="also draw the field")
+    dic.add_argument(
+        "--sweep",
+        nargs="?",
+        type=_sweep,
+        const=SWEEP,
+        metavar="BLOCKS:MULTIPLIERS",
+        help="also try these block sizes with these search areas (alone: "
+        "16,24,32,48,64:1.5,2,3), and write FIELD_sweep.csv and FIELD_sweep.png",
+    )
+    _add_dic_search(dic.add_argument_group("search"))
+    _add_dic_control(dic.add_argument_group("quality and results"))
+    _add_device(dic)
+    dic.add_argument(
+        "--memory",
+        type=_number(0.0, exclusive=True),
+        metavar="GB",
+        help="memory to work in, on a GPU its own (default: 1, more does not help)",
+    )
+
+
+def _add_dic_search(search: argparse._ArgumentGroup) -> None:
+    search.add_argument(
+        "--block-size",
+        type=_whole(SMALLEST_BLOCK),
+        default=32,
+        metavar="PX",
+        help="side of a subset (default: 32)",
+    )
+    search.add_argument(
+        "--step",
+        type=_whole(1),
+        metavar="PX",
+        help="from subset to subset (default: half a block)",
+    )
+    search.add_argument(
+        "--search-area-multiplier",
+        type=_number(1.0, exclusive=True),
+        default=2.0,
+        metavar="M",
+        help="side of the search area in blocks; a match may lie (M - 1) / 2 blocks off "
+        "(default: 2)",
+    )
+    search.add_argument(
+        "--passes",
+        type=_whole(1),
+        default=1,
+        metavar="N",
+        help="with 2 or more, search again in the picture deformed by what was found, starting "
+        "from coarse copies: for large displacements, rotation and strain (default: 1)",
+    )
+    search.add_argument(
+        "--pyramid",
+        type=_whole(0),
+        metavar="N",
+        help="how often the pictures are halved before the first pass (default: 0 for one pass, "
+        "else as often as 3 blocks fit across, at most 3)",
+    )
+    search.add_argument(
+        "--smoothing",
+        type=_number(0.0, 5.0),
+        default=0.5,
+        metavar="PX",
+        help="sigma that both pictures are smoothed with; noisy ones want 1 (default: 0.5)",
+    )
+
+
+def _add_dic_control(control: argparse._ArgumentGroup) -> None:
+    control.add_argument(
+        "--min-correlation",
+        type=_number(0.0, 1.0),
+        default=0.7,
+        metavar="R",
+        help="vectors below are invalid (default: 0.7)",
+    )
+    control.add_argument(
+        "--min-peak-ratio",
+        type=_number(1.0),
+        default=1.1,
+        metavar="R",
+        help="of the first to the second peak; vectors below are invalid (default: 1.1)",
+    )
+    control.add_argument(
+        "--median-threshold",
+        type=_number(0.0),
+        default=2.0,
+        metavar="T",
+        help="of the normalised median test for outliers; 0 switches it off (default: 2)",
+    )
+    control.add_argument(
+        "--mask",
+        metavar="FILE|POLYGON",
+        help="where the reference counts: a picture that is bright there, or corners as in "
+        "'10,10 10,200 150,100' (y,x)",
+    )
+    control.add_argument(
+        "--remove-rigid", action="store_true", help="take the common shift and rotation off"
+    )
+    control.add_argument(
+        "--strain",
+        nargs="?",
+        type=_whole(3),
+        const=5,
+        default=0,
+        metavar="SUBSETS",
+        help="also exx, eyy and exy, from planes over so many subsets across, odd (alone: 5)",
+    )
+    control.add_argument(
+        "--replace",
+        choices=REPLACEMENTS,
+        default="none",
+        help="put the median or weighted mean of valid neighbours in place of invalid vectors, "
+        "flagged (default: none)",
+    )
+
+
 def _add_simulation(simulate: argparse.ArgumentParser) -> None:
     _add_output(simulate)
     simulate.add_argument(
@@ -388,6 +525,19 @@ def _device(text: str) -> str:
     raise argparse.ArgumentTypeError(
         f"{text!r} is not auto, cpu, cuda or cuda:N, as in cuda:1, or cuda:0,1 for two cards"
     )
+
+
+def _sweep(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    blocks, _, multipliers = text.partition(":")
+    try:
+        return (
+            tuple(_whole(SMALLEST_BLOCK)(part) for part in blocks.split(",")),
+            tuple(_number(1.0, exclusive=True)(part) for part in multipliers.split(",")),
+        )
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no BLOCKS:MULTIPLIERS as in 16,32,64:1.5,2 ({error})"
+        ) from None
 
 
 def _mask_diameter(text: str) -> tuple[float, str]:

@@ -20,6 +20,7 @@ import cryocorr_tui
 from cryocorr_tui.core.backend import Backend, choose_backends
 from cryocorr_tui.core.detection_files import write_detection
 from cryocorr_tui.core.errors import InputError
+from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted
 from cryocorr_tui.core.files import (
     DETECTION_FILES,
     RUN_FILES,
@@ -79,36 +80,6 @@ PREPARING = 10  # ordinary pairs that take as long as to prepare one class: 8 at
 HOST_SHARE, CARD_SHARE = 0.5, 0.8  # of the free memory that a run takes unless told how much
 FOUND = 0.05  # q-value from which down a class has a counterpart in the other set
 MOST_NAMED = 5  # classes left out for one reason that are named in a sentence
-
-
-@dataclass(frozen=True)
-class StageStarted:
-    """A stage of `total` steps (0: unknown) begins.
-
-    An earlier run has ``done`` so many of them, which is ``share`` of the work (as in
-    `TileScored`).
-    """
-
-    stage: str
-    total: int
-    done: int = 0
-    share: float | None = None
-
-
-@dataclass(frozen=True)
-class StageProgressed:
-    """`done` steps of a stage are behind."""
-
-    stage: str
-    done: int
-
-
-@dataclass(frozen=True)
-class Notice:
-    """One sentence for the user: a warning, or a plain finding."""
-
-    text: str
-    warning: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cryocorr_tui.core.displacement import SweepCell
 from cryocorr_tui.core.files import atomic_path
 from cryocorr_tui.core.grouping import mean_inside
 from cryocorr_tui.core.matching import Matches
@@ -26,6 +28,7 @@ from cryocorr_tui.core.model import (
     PAIR_FIELDS,
     ClassAverage,
     Detection,
+    DisplacementField,
     FloatArray,
     Groups,
     Labels,
@@ -38,12 +41,15 @@ from cryocorr_tui.core.store import SYMMETRIC_FIELDS, RunStore
 __all__ = [
     "ALL_PAIRS_LIMIT",
     "write_classes",
+    "write_field",
     "write_groups",
     "write_matches",
     "write_matrix",
     "write_pairs",
+    "write_picture",
     "write_run_json",
     "write_squares",
+    "write_sweep",
 ]
 
 # Above the pairs of this many classes `pairs.csv` would be a file of gigabytes: only high scores
@@ -408,6 +414,76 @@ def write_groups(
         "members": [" ".join(map(str, ids)) for ids in members],
     }
     _write_table(path, pd.DataFrame(columns))
+
+
+def write_field(path: Path | str, field: DisplacementField) -> None:
+    """Write ``field.csv``, one row a subset, in raster order; the strain only where it is known.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    field : DisplacementField
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    columns: dict[str, object] = {
+        "y": field.y,
+        "x": field.x,
+        "dy": field.dy,
+        "dx": field.dx,
+        "magnitude": field.magnitude,
+        "correlation": field.correlation,
+        "peak_ratio": field.peak_ratio,
+        "valid": _booleans(field.valid),
+        "reason": field.reason,
+        "uncertainty": field.uncertainty,
+        "replaced": _booleans(field.replaced),
+    }
+    strain = {"exx": field.exx, "eyy": field.eyy, "exy": field.exy}
+    columns |= {name: values for name, values in strain.items() if values is not None}
+    _write_table(path, pd.DataFrame(columns))
+
+
+def write_picture(path: Path | str, picture: NDArray[np.uint8]) -> None:
+    """Write a picture as PNG.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    picture : (h, w, 3) uint8
+        RGB.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with atomic_path(path) as partial:
+        encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+        partial.write_bytes(encoded.tobytes())
+
+
+def write_sweep(path: Path | str, cells: Sequence[SweepCell]) -> None:
+    """Write ``field_sweep.csv``, one row for each pair of block size and search area.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    cells : sequence of SweepCell
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    frame = pd.DataFrame([dataclasses.asdict(cell) for cell in cells])
+    _write_table(path, frame.astype(dict.fromkeys(frame.select_dtypes("float64"), np.float32)))
 
 
 def write_run_json(path: Path | str, run: Mapping[str, object]) -> None:

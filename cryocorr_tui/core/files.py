@@ -21,6 +21,7 @@ __all__ = [
     "RUN_FILES",
     "atomic_path",
     "check_apart",
+    "check_files",
     "check_output",
     "folder_lock",
     "numbered_folder",
@@ -202,6 +203,36 @@ def check_apart(folder: Path | str, inputs: Iterable[Path]) -> None:
                 f"{folder}: the output folder holds the input {path.name}, which stays untouched; "
                 "choose another output folder."
             )
+
+
+def check_files(files: Iterable[Path], *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+    """Refuse files that are there already, or are inputs, and make the folders of the others.
+
+    Raises
+    ------
+    OutputError
+        If a file exists and may not be replaced, is an input or a folder, or its folder cannot be
+        made or written.
+    """
+    read = [path.resolve() for path in inputs]
+    for file in files:
+        if file.is_dir():
+            raise OutputError(
+                f"{file}: a folder stands where a file is needed; choose another name."
+            )
+        if file.resolve() in read:
+            raise OutputError(
+                f"{file}: this is an input, which stays untouched; choose another name."
+            )
+        if file.exists() and not overwrite:
+            raise OutputError(
+                f"{file}: the file exists; choose another name, or pass --overwrite to replace it."
+            )
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise output_error(file.parent, error) from error
+        _try_writing(file.parent)
 
 
 def check_output(

@@ -23,6 +23,8 @@ __all__ = [
     "PAIR_FIELDS",
     "ClassAverage",
     "Detection",
+    "DisplacementField",
+    "DisplacementSettings",
     "Groups",
     "Hit",
     "MaskDiameter",
@@ -31,6 +33,7 @@ __all__ = [
     "PairAlignment",
     "Pose",
     "Quality",
+    "RigidMotion",
     "Settings",
     "Square",
     "Stack",
@@ -451,3 +454,141 @@ class Settings:
     reference: str | None = None
     reference_scales: tuple[float, float] = (0.7, 1.4)
     reference_threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class DisplacementSettings:
+    """Everything that shapes a displacement field.
+
+    Attributes
+    ----------
+    block_size : int
+        Side of a subset in pixels.
+    step : int or None
+        Pixels from subset to subset (None: half a block).
+    search_area_multiplier : float
+        Side of the search area in blocks; a match may lie ``(multiplier − 1) / 2`` blocks off.
+    passes : int
+        With 2 or more the search is repeated in the picture deformed by what was found before.
+    pyramid : int or None
+        Halvings of the pictures before the first pass, for large displacements (None: none for one
+        pass, else as many as leave 3 blocks across, at most 3).
+    smoothing : float
+        σ in pixels that both pictures are smoothed with first. The default hardly touches fine
+        speckles; noisy pictures, such as class averages, want 1.
+    min_correlation, min_peak_ratio : float
+        A vector below either is invalid.
+    median_threshold : float
+        Of the normalised median test; 0 switches it off.
+    remove_rigid : bool
+        Take the common shift and rotation off.
+    strain_window : int
+        Subsets across the window of the strain, odd; 0: no strain.
+    replacement : str
+        What stands for an invalid vector: "none" (as measured), "median" or "mean" of valid ones
+        around it.
+    device : str
+    memory : float or None
+        GB to work in (None: 0.25, which is enough for full speed).
+    """
+
+    block_size: int = 32
+    step: int | None = None
+    search_area_multiplier: float = 2.0
+    passes: int = 1
+    pyramid: int | None = None
+    smoothing: float = 0.5
+    min_correlation: float = 0.7
+    min_peak_ratio: float = 1.1
+    median_threshold: float = 2.0
+    remove_rigid: bool = False
+    strain_window: int = 0
+    replacement: str = "none"
+    device: str = "auto"
+    memory: float | None = None
+
+    @property
+    def spacing(self) -> int:
+        """Pixels from subset to subset."""
+        return max(1, self.block_size // 2) if self.step is None else self.step
+
+    @property
+    def reach(self) -> int:
+        """Whole pixels that a match may lie off, in each direction."""
+        return round((self.search_area_multiplier - 1) * self.block_size / 2)
+
+
+@dataclass(frozen=True)
+class RigidMotion:
+    """A rotation about a point, then a shift: what a field has in common.
+
+    ``rotation`` is in degrees, counter-clockwise on screen; the point is (``centre_y``,
+    ``centre_x``); all lengths are in pixels.
+    """
+
+    rotation: float
+    shift_y: float
+    shift_x: float
+    centre_y: float
+    centre_x: float
+
+
+@dataclass(frozen=True, eq=False)
+class DisplacementField:
+    """Where every subset of a reference picture lies in a deformed one.
+
+    Arrays are (n,) in raster order; pixels, y down. Invalid vectors keep what was measured of them,
+    NaN where nothing could be.
+
+    Attributes
+    ----------
+    y, x : float32
+        Centre of the subset in the reference, top-left pixel + (block − 1) / 2.
+    dy, dx : float32
+        Displacement; the subset is found at (y + dy, x + dx).
+    magnitude : float32
+        Length of (dy, dx).
+    correlation : float32
+        Zero-normalised coefficient of the subset and its deformed match, −1…1.
+    peak_ratio : float32
+        First over second peak of the search, up to 100.
+    uncertainty : float32
+        Standard uncertainty of dy and dx (root mean square of both), in pixels.
+    valid : bool
+    reason : str
+        Why a vector is invalid, one of `displacement.REASONS`; empty where it is valid.
+    replaced : bool
+        (dy, dx) are not measured but come from the neighbours.
+    exx, eyy, exy : float32 or None
+        Green-Lagrange strain, which a rotation leaves 0; NaN where too few are valid.
+    shape : tuple of int
+        Rows and columns of subsets; n is their product.
+    picture_shape : tuple of int
+        Height and width of both pictures.
+    settings : DisplacementSettings
+    rigid : RigidMotion or None
+        What was taken off, where that was wanted.
+    """
+
+    y: FloatArray
+    x: FloatArray
+    dy: FloatArray
+    dx: FloatArray
+    magnitude: FloatArray
+    correlation: FloatArray
+    peak_ratio: FloatArray
+    uncertainty: FloatArray
+    valid: NDArray[np.bool_]
+    reason: NDArray[np.str_]
+    replaced: NDArray[np.bool_]
+    shape: tuple[int, int]
+    picture_shape: tuple[int, int]
+    settings: DisplacementSettings
+    exx: FloatArray | None = None
+    eyy: FloatArray | None = None
+    exy: FloatArray | None = None
+    rigid: RigidMotion | None = None
+
+    def on_grid(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return any of the arrays as (rows, columns)."""
+        return values.reshape(self.shape)
