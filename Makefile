@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 	@$(BIN)/cryocorr demo
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

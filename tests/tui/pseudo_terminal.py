@@ -108,7 +108,7 @@ class PseudoTerminal:
         """Let the program go on."""
         self.until(lambda: False, seconds, must=False)
 
-    def until(self, true: Callable[[], bool], seconds: float = 10.0, *, must: bool = True) -> None:
+    def until(self, true: Callable[[], bool], seconds: float = 60.0, *, must: bool = True) -> None:
         """Let the program go on until something holds."""
         end = time.monotonic() + seconds
         while not true():

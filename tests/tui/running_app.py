@@ -22,8 +22,8 @@ def app_of(run: Run, *, finished: bool = True) -> CryocorrApp:
 
 async def until(pilot: Pilot[None], there: Callable[[], object]) -> None:
     """Wait for what threads bring."""
-    for _ in range(200):
+    for _ in range(1200):
         if there():
             return
         await pilot.pause(0.05)
-    raise AssertionError("it did not come within 10 s")
+    raise AssertionError("it did not come within 60 s")
