@@ -34,8 +34,8 @@ def pair_rows(run: Run, pair: PairAlignment) -> list[Row]:
     rows.append(("p, q", f"{chance(pair.p_value)}, {chance(pair.q_value)}"))
     qualities = (run.quality.quality[pair.i], run.quality.quality[pair.j])
     rows.append(("quality", ", ".join(number(float(value), 2) for value in qualities)))
-    if pair.reason:
-        rows.insert(0, ("not scored", pair.reason))
+    if pair.pose is None:
+        rows.insert(0, ("not scored", "yet" if pair.reason == "not scored" else pair.reason))
     return rows
 
 

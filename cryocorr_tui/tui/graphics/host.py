@@ -14,6 +14,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
@@ -116,13 +117,15 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
 
     def send_sixels(self) -> None:
         """Send the sixels that the terminal does not show and that nothing covers."""
+        self._calm = None
         for picture in self.pictures:
             region = picture.sixel_region
             due = picture.unsent and not picture.busy  # else a newer one is about to come
             if due and region is not None and self.in_sight(picture, region):
                 picture.unsent = False
                 move = f"\x1b[{region.y + 1};{region.x + 1}H"
-                self.send(f"\x1b7{move}{picture.code}\x1b8")
+                blank = Strip.blank(region.width, picture.rich_style).render(self.console)
+                self.send(f"\x1b7{_everywhere(blank, region)}{move}{picture.code}\x1b8")
 
     def in_sight(self, picture: Picture, region: Region) -> bool:
         """Return whether sixels there would be on the top screen, whole and under nothing."""
@@ -148,13 +151,27 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         frame, self._frame = self._frame, None
         if frame is None:
             return
+        painted = False
         for picture in self.pictures:
             region = picture.sixel_region
             if region is not None and _paints(frame, region):
-                picture.unsent = True
-                if self._calm is not None:
-                    self._calm.stop()
-                self._calm = self.set_timer(CALM, self.send_sixels)
+                picture.unsent = painted = True
+        if painted and self._calm is not None:
+            self._calm.stop()
+            self._calm = None
+        # Also those that were covered when it was their turn: what covered them may have gone with
+        # this frame, without a cell of theirs painted.
+        if self._calm is None and any(picture.unsent for picture in self.pictures):
+            self._calm = self.set_timer(CALM, self.send_sixels)
+
+
+def _everywhere(blank: str, region: Region) -> str:
+    """Return the codes that paint a blank on every line of a region.
+
+    xterm keeps a picture below another, and of more than 16 it drops the oldest, be it in sight or
+    not; one whose cells are painted over is gone for good.
+    """
+    return "".join(f"\x1b[{y + 1};{region.x + 1}H{blank}" for y in region.line_range)
 
 
 def _paints(frame: object, region: Region) -> bool:
