@@ -14,6 +14,7 @@ from cryocorr_tui.core.labels.ink import STRONG, chroma_of, colour_inks, coloure
 from cryocorr_tui.core.labels.lines import Line, find_lines, places_of
 from cryocorr_tui.core.labels.meaning import Meaning, counting, read_lines
 from cryocorr_tui.core.labels.shapes import find_plate, has_frame
+from cryocorr_tui.core.labels.strips import Strip, strips_of
 from cryocorr_tui.core.labels.strokes import take_strokes
 from cryocorr_tui.core.model import FloatArray, Labels, Montage, Square, frozen_array
 
@@ -136,22 +137,27 @@ def _take_coloured(
     if _gaps_are_coloured(chroma, boxes, cells):
         cells = list(boxes)
     colours = colours_of((_cut(rgb, cell), _cut(chroma, cell)) for cell in cells)
+    if not colours:
+        return [], framed
     lines: list[list[Line]] = [[] for _ in colours]
-    for k, (box, cell) in enumerate(zip(boxes, cells, strict=True)):
-        square = Box(*np.subtract(box, (cell.left, cell.top) * 2).tolist())
-        if not colours or _cut(chroma, cell).max(initial=0) <= STRONG:
-            continue
-        tint = coloured(_cut(chroma, cell))
-        masks[k][:] |= _cut(tint, square)
-        for ink, found in zip(
-            colour_inks(_cut(rgb, cell), _cut(grey, cell), tint, colours), lines, strict=True
-        ):
-            framed[k] |= has_frame(ink, square)
-            found += find_lines(_cut(ink, square), k, full=0.4, faint=0.2)
+    inside = [Box(*np.subtract(box, cell[:2] * 2).tolist()) for box, cell in zip(boxes, cells)]
+    shapes = [(*_cut(grey, cell).shape, *box) for cell, box in zip(cells, inside)]
+    tinted = [k for k, cell in enumerate(cells) if _cut(chroma, cell).max(initial=0) > STRONG]
+    for strip in strips_of(shapes, tinted):
+        square = inside[strip.squares[0]]  # in its cell, the same in all
+        inner = Strip(strip.squares, *masks[strip.squares[0]].shape)
+        tint = coloured(strip.lay([_cut(chroma, cell) for cell in cells], 0))
+        for k, own in zip(strip.squares, strip.each(tint), strict=True):
+            masks[k][:] |= _cut(own, square)
+        parts = (strip.lay([_cut(part, cell) for cell in cells], 0) for part in (rgb, grey))
+        for ink, found in zip(colour_inks(*parts, tint, colours, strip), lines, strict=True):
+            framed[list(strip.squares)] |= [has_frame(own, square) for own in strip.each(ink)]
+            pieces = dict(zip(strip.squares, (_cut(own, square) for own in strip.each(ink))))
+            found += find_lines(inner.lay(pieces, 0), inner, full=0.4, faint=0.2)
     said = [
         pair
         for found in lines
-        for place in places_of(found)
+        for place in places_of(sorted(found, key=lambda line: line.square))
         for pair in read_lines(place, len(boxes))
     ]
     return said, framed

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cryocorr_tui.core.labels.strips import Strip
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = [
@@ -90,66 +91,73 @@ def colours_of(pictures: Iterable[tuple[Bytes, Bytes]]) -> list[NDArray[np.float
 
 
 def colour_inks(
-    rgb: Bytes, grey: Bytes, tint: Mask, colours: Sequence[NDArray[np.float32]]
-) -> list[FloatArray]:
-    """Return how much of each pixel is ink of each colour.
+    rgb: Bytes,
+    grey: Bytes,
+    tint: Mask,
+    colours: Sequence[NDArray[np.float32]],
+    strip: Strip,
+) -> Iterator[FloatArray]:
+    """Yield how much of each pixel is ink of each colour.
 
     Each coloured pixel is taken for a mixture of the colour and of the grey that lies around the
     coloured ones: JPEG keeps colours at half the resolution, but light and dark at the full one.
 
     Parameters
     ----------
-    rgb : (h, w, 3) uint8
-    grey : (h, w) uint8
+    rgb : (n · pitch, w, 3) uint8
+    grey : (n · pitch, w) uint8
         The luminance of `rgb`.
-    tint : (h, w) bool
+    tint : (n · pitch, w) bool
         The `coloured` pixels.
     colours : sequence of (3,) float32
         Red, green and blue at full ink.
+    strip : Strip
+        How the squares lie in these.
 
-    Returns
-    -------
-    list of (h, w) float32
+    Yields
+    ------
+    (n · pitch, w) float32
         0…1; 0 on pixels that are grey or of another hue.
     """
-    own = cv2.dilate(tint.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    ground = _ground_under(grey, own)[:, None]
+    own = cv2.dilate(tint.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    strip.between(own)[:] = False
+    ground = _ground_under(grey, own, strip)[:, None]
     pixels = rgb[own].astype(np.float32)
     hue, strength = _hue(pixels)
-    inks = []
     for colour in colours:
         towards = colour - ground
         mixture = np.vecdot(pixels - ground, towards) / np.vecdot(towards, towards)
         other = (strength > STRONG) & (_apart(hue, float(_hue(colour)[0])) > OTHER_HUE)
         ink = np.zeros(grey.shape, np.float32)
         ink[own] = np.where(other, 0, np.clip(mixture, 0, 1))
-        inks.append(ink)
-    return inks
+        yield ink
 
 
-def _ground_under(grey: Bytes, ink: Mask) -> FloatArray:
+def _ground_under(grey: Bytes, ink: Mask, strip: Strip) -> FloatArray:
     """Return the mean grey around each pixel of ink, of those without."""
     left = (~ink).astype(np.float32)
+    clear = grey * left
+    for part in (left, clear):
+        strip.mirror(part, AROUND // 2)
     weight = cv2.blur(left, (AROUND, AROUND))[ink]
-    ground = cv2.blur(grey * left, (AROUND, AROUND))[ink] / np.maximum(weight, 1e-6)
+    ground = cv2.blur(clear, (AROUND, AROUND))[ink] / np.maximum(weight, 1e-6)
     nothing = weight <= 1e-3
     if nothing.any():
-        ground[nothing] = np.median(grey)
+        medians = np.median(strip.each(grey), axis=(1, 2))
+        ground[nothing] = medians[np.nonzero(ink)[0][nothing] // strip.pitch]
     return np.asarray(ground, np.float32)
 
 
-def stroke_ink(grey: Bytes, *, widest: int) -> FloatArray:
+def stroke_ink(grey: Bytes, ground: Bytes) -> FloatArray:
     """Return (h, w) float32 in 0…1: how much of each pixel is a thin white stroke.
 
     Parameters
     ----------
     grey : (h, w) uint8
         Inverted to find black strokes.
-    widest : int
-        Pixels that a stroke may be wide.
+    ground : (h, w) uint8
+        Its morphological opening, in which no thin stroke is left.
     """
-    element = np.ones((2 * widest + 1, 2 * widest + 1), np.uint8)
-    ground = cv2.morphologyEx(grey, cv2.MORPH_OPEN, element)
     above, room = cv2.subtract(grey, ground), np.maximum(~ground, 40)
     return np.asarray(cv2.divide(above, room, dtype=cv2.CV_32F), np.float32)
 

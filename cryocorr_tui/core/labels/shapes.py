@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.labels.ink import label_type
+from cryocorr_tui.core.labels.strips import Strip
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["find_bars", "find_plate", "has_frame"]
@@ -34,31 +35,36 @@ SIDE = 0.35  # share of each side that a frame must be seen along; text may stan
 FRAME = 0.55  # the same of all four
 
 
-def find_bars(grey: Bytes, strokes: FloatArray) -> Mask:
+def find_bars(
+    grey: Bytes, strokes: FloatArray, strip: Strip
+) -> Iterator[tuple[int, Mask]]:
     """Find white scale bars and their captions, whichever way they run.
 
     Parameters
     ----------
-    grey : (h, w) uint8
+    grey : (n · pitch, w) uint8
         Inverted to find black ones.
-    strokes : (h, w) float32
+    strokes : (n · pitch, w) float32
         Ink of thin white strokes, 0…1.
+    strip : Strip
+        How the squares lie in both.
 
-    Returns
-    -------
-    (h, w) bool
+    Yields
+    ------
+    int, (h, w) bool
+        Number of a square in its strip that may have some, and the pixels of them.
     """
-    found = np.zeros(grey.shape, bool)
-    least = max(12, round(LEAST_LENGTH * min(grey.shape))) | 1  # odd: opening shifts no line
+    least = max(12, round(LEAST_LENGTH * min(strip.height, strip.width))) | 1  # odd: no shift
     bright = ((strokes > 0.5) & (grey > 200)).view(np.uint8)
-    level = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((1, least), np.uint8))
-    upright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((least, 1), np.uint8))
-    if level.any():
-        found |= _level_bars(grey, strokes, bright, level)
-    if upright.any():
-        turned = (np.ascontiguousarray(part.T) for part in (grey, strokes, bright, upright))
-        found |= _level_bars(*turned).T
-    return found
+    level, upright = (strip.open(bright, window) for window in ((1, least), (least, 1)))
+    strip.between(bright)[:] = 0
+    for number in np.flatnonzero(strip.each(level | upright).any(axis=(1, 2))).tolist():
+        parts = [strip.each(part)[number] for part in (grey, strokes, bright)]
+        found = _level_bars(*parts, strip.each(level)[number])
+        turned = (
+            np.ascontiguousarray(part.T) for part in (*parts, strip.each(upright)[number])
+        )
+        yield number, found | _level_bars(*turned).T
 
 
 def _level_bars(grey: Bytes, strokes: FloatArray, bright: Bytes, lines: Bytes) -> Mask:

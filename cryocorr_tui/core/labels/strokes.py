@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -14,6 +13,7 @@ from cryocorr_tui.core.labels.ink import label_type, stroke_ink
 from cryocorr_tui.core.labels.lines import Line, Place, find_lines, places_of
 from cryocorr_tui.core.labels.meaning import Meaning, read_lines
 from cryocorr_tui.core.labels.shapes import find_bars
+from cryocorr_tui.core.labels.strips import Strip, strips_of
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["take_strokes"]
@@ -75,10 +75,12 @@ def take_strokes(
                 mask[top:bottom, left:right] |= line.rim > RIM
             # On other squares, what is printed here could not even be told to be a line.
             anywhere = _box_around(place.lines)
-            for square in set(range(len(greys))) - {line.square for line in place.lines}:
-                grey, mask = greys[square], masks[square]
-                (ink,) = _clear(_strokes(~grey if dark else grey, mask), WHITE[:1])
-                mask |= _print_in(ink, anywhere)
+            others = sorted(set(range(len(greys))) - {line.square for line in place.lines})
+            for strip in strips_of([grey.shape for grey in greys], others):
+                _, strokes = _strokes(greys, masks, strip, dark=dark)
+                (clear,) = _clear(strokes, strip, WHITE[:1])
+                for square, ink in zip(strip.squares, strip.each(clear), strict=True):
+                    masks[square] |= _print_in(ink, anywhere)
     return said
 
 
@@ -92,31 +94,36 @@ def _lines_by_white(
     """
     lines: dict[float, list[Line]] = {white: [] for white in WHITE}
     squares = np.random.default_rng(0).permutation(len(greys)).tolist()
-    for done, square in enumerate(squares):
-        if done == FIRST:
-            lines = {white: found for white, found in lines.items() if _may_print(found)}
-        grey, mask = greys[square], masks[square]
-        ink = _without_bars(~grey if dark else grey, mask)
-        for found, clear in zip(lines.values(), _clear(ink, list(lines)), strict=True):
-            found += find_lines(clear, square, full=FULL_STROKE, faint=FAINT_STROKE)
+    _add_lines(lines, squares[:FIRST], greys, masks, dark=dark)
+    if len(squares) > FIRST:
+        lines = {white: found for white, found in lines.items() if _may_print(found)}
+        _add_lines(lines, squares[FIRST:], greys, masks, dark=dark)
     for found in lines.values():
         found.sort(key=lambda line: line.square)
     return lines
 
 
+def _add_lines(
+    lines: dict[float, list[Line]],
+    squares: Sequence[int],
+    greys: Sequence[Bytes],
+    masks: Sequence[Mask],
+    *,
+    dark: bool,
+) -> None:
+    """Add the lines on some squares for each white to `lines`, and their bars to masks."""
+    for strip in strips_of([grey.shape for grey in greys], squares):
+        bright, ink = _strokes(greys, masks, strip, dark=dark)
+        for number, bars in find_bars(bright, ink, strip):
+            masks[strip.squares[number]][bars] = True
+            strip.each(ink)[number][bars] = 0
+        for found, clear in zip(lines.values(), _clear(ink, strip, list(lines)), strict=True):
+            found += find_lines(clear, strip, full=FULL_STROKE, faint=FAINT_STROKE)
+
+
 def _may_print(lines: Sequence[Line]) -> bool:
     """Say whether enough of the lines of the first squares stand at one place."""
     return next(places_of(lines, HINT * FIRST), None) is not None
-
-
-def _without_bars(bright: Bytes, mask: Mask) -> FloatArray:
-    """Add the bars of a square to `mask`, and return the ink of its other strokes."""
-    ink = _strokes(bright, mask)
-    bars = find_bars(bright, ink)
-    if bars.any():
-        mask |= bars
-        ink[bars] = 0
-    return ink
 
 
 def _is_all(line: Line, rows: FloatArray, digit: float) -> bool:
@@ -137,42 +144,51 @@ def _is_masked(line: Line, mask: Mask) -> bool:
     return bool(2 * np.count_nonzero(masked) > np.count_nonzero(inked))
 
 
-def _strokes(bright: Bytes, mask: Mask) -> FloatArray:
-    """Return the ink of strokes that are not known to be overlay."""
-    ink = stroke_ink(bright, widest=_widest(bright))
-    ink[mask] = 0
-    return ink
+def _strokes(
+    greys: Sequence[Bytes], masks: Sequence[Mask], strip: Strip, *, dark: bool
+) -> tuple[Bytes, FloatArray]:
+    """Return squares, inverted where `dark`, and the ink of strokes not known to be overlay."""
+    bright = strip.lay(greys, 0)
+    if dark:
+        bright = ~bright
+    widest = _widest(strip.height, strip.width)
+    ink = stroke_ink(bright, strip.open(bright, (2 * widest + 1, 2 * widest + 1)))
+    ink[strip.lay(masks, True)] = 0
+    return bright, ink
 
 
 def _ink_beside(line: Line, bright: Bytes, mask: Mask) -> FloatArray:
     """Return the ink of strokes in the rows of a line."""
-    widest = _widest(bright)
+    widest = _widest(*bright.shape)
     top = max(line.top - 2 * widest, 0)
-    ink = stroke_ink(bright[top : line.bottom + 2 * widest], widest=widest)
+    rows = bright[top : line.bottom + 2 * widest]
+    window = np.ones((2 * widest + 1, 2 * widest + 1), np.uint8)
+    ink = stroke_ink(rows, cv2.morphologyEx(rows, cv2.MORPH_OPEN, window))
     ink = ink[line.top - top : line.bottom - top]
     ink[mask[line.top : line.bottom]] = 0
     return ink
 
 
-def _widest(bright: Bytes) -> int:
+def _widest(height: int, width: int) -> int:
     """Return how many pixels a stroke on a square may be wide."""
-    return int(max(3, round(STROKE * min(bright.shape))))
+    return int(max(3, round(STROKE * min(height, width))))
 
 
-def _clear(ink: FloatArray, whites: Sequence[float]) -> Iterator[FloatArray]:
-    """Yield the ink of strokes that are white somewhere and rise above the picture's grain."""
-    sample = ink[1::4, 1::4].ravel()
-    grain = GRAIN * float(np.partition(sample, int(0.9 * len(sample)))[int(0.9 * len(sample))])
-    level = math.inf
+def _clear(ink: FloatArray, strip: Strip, whites: Sequence[float]) -> Iterator[FloatArray]:
+    """Yield the ink of strokes that are white somewhere and rise above their square's grain."""
+    sample = strip.each(ink)[:, 1::4, 1::4].reshape(len(strip.squares), -1)
+    ninth = int(0.9 * sample.shape[1])
+    grain = GRAIN * np.partition(sample, ninth, axis=1)[:, ninth].astype(np.float64)
+    last = None
     for white in whites:
         full = ink >= white
-        if not full.any():
-            yield np.zeros_like(ink)
-            continue
-        last, level = level, min(max(grain, 0.3), white - 0.05)
-        if level != last:
+        level = np.minimum(np.maximum(grain, 0.3), white - 0.05).astype(np.float32)
+        if last is None or (level != last).any():
+            last = level
             count, labels = cv2.connectedComponents(
-                (ink > level).view(np.uint8), connectivity=8, ltype=label_type(ink.shape)
+                (ink > np.repeat(level, strip.pitch)[:, None]).view(np.uint8),
+                connectivity=8,
+                ltype=label_type(ink.shape),
             )
         whole = np.zeros(count, np.uint8)
         whole[labels[full]] = 1
