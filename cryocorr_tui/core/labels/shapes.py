@@ -52,19 +52,22 @@ def find_bars(
     Yields
     ------
     int, (h, w) bool
-        Number of a square in its strip that may have some, and the pixels of them.
+        Number of a square in its strip that has some, and the pixels of them.
     """
     least = max(12, round(LEAST_LENGTH * min(strip.height, strip.width))) | 1  # odd: no shift
     bright = ((strokes > 0.5) & (grey > 200)).view(np.uint8)
     level, upright = (strip.open(bright, window) for window in ((1, least), (least, 1)))
-    strip.between(bright)[:] = 0
-    for number in np.flatnonzero(strip.each(level | upright).any(axis=(1, 2))).tolist():
+    is_level, is_upright = (strip.each(lines).any(axis=(1, 2)) for lines in (level, upright))
+    for number in np.flatnonzero(is_level | is_upright).tolist():
         parts = [strip.each(part)[number] for part in (grey, strokes, bright)]
-        found = _level_bars(*parts, strip.each(level)[number])
-        turned = (
-            np.ascontiguousarray(part.T) for part in (*parts, strip.each(upright)[number])
-        )
-        yield number, found | _level_bars(*turned).T
+        found = np.zeros((strip.height, strip.width), bool)
+        if is_level[number]:
+            found |= _level_bars(*parts, strip.each(level)[number])
+        if is_upright[number]:
+            parts.append(strip.each(upright)[number])
+            found |= _level_bars(*(np.ascontiguousarray(part.T) for part in parts)).T
+        if found.any():
+            yield number, found
 
 
 def _level_bars(grey: Bytes, strokes: FloatArray, bright: Bytes, lines: Bytes) -> Mask:
