@@ -125,6 +125,12 @@ def _cut(picture: NDArray[Pixel], box: Box) -> NDArray[Pixel]:
     return picture[box.top : box.bottom, box.left : box.right]
 
 
+def _within(box: Box, cell: Box) -> Box:
+    """Return a box in the pixels of a cell around it."""
+    left, top, right, bottom = box
+    return Box(left - cell.left, top - cell.top, right - cell.left, bottom - cell.top)
+
+
 def _take_coloured(
     rgb: Bytes, grey: Bytes, boxes: Sequence[Box], masks: Sequence[Mask]
 ) -> tuple[list[tuple[Line, Meaning]], Mask]:
@@ -140,20 +146,27 @@ def _take_coloured(
     if not colours:
         return [], framed
     lines: list[list[Line]] = [[] for _ in colours]
-    inside = [Box(*np.subtract(box, cell[:2] * 2).tolist()) for box, cell in zip(boxes, cells)]
-    shapes = [(*_cut(grey, cell).shape, *box) for cell, box in zip(cells, inside)]
+    inside = [_within(box, cell) for box, cell in zip(boxes, cells, strict=True)]
+    shapes = [
+        (*_cut(grey, cell).shape, *box) for cell, box in zip(cells, inside, strict=True)
+    ]
     tinted = [k for k, cell in enumerate(cells) if _cut(chroma, cell).max(initial=0) > STRONG]
     for strip in strips_of(shapes, tinted):
         square = inside[strip.squares[0]]  # in its cell, the same in all
         inner = Strip(strip.squares, *masks[strip.squares[0]].shape)
-        tint = coloured(strip.lay([_cut(chroma, cell) for cell in cells], 0))
+        chroma_here, rgb_here, grey_here = (
+            strip.lay({k: _cut(part, cells[k]) for k in strip.squares}, 0)
+            for part in (chroma, rgb, grey)
+        )
+        tint = coloured(chroma_here)
         for k, own in zip(strip.squares, strip.each(tint), strict=True):
             masks[k][:] |= _cut(own, square)
-        parts = (strip.lay([_cut(part, cell) for cell in cells], 0) for part in (rgb, grey))
-        for ink, found in zip(colour_inks(*parts, tint, colours, strip), lines, strict=True):
-            framed[list(strip.squares)] |= [has_frame(own, square) for own in strip.each(ink)]
-            pieces = dict(zip(strip.squares, (_cut(own, square) for own in strip.each(ink))))
-            found += find_lines(inner.lay(pieces, 0), inner, full=0.4, faint=0.2)
+        inks = colour_inks(rgb_here, grey_here, tint, colours, strip)
+        for ink, found in zip(inks, lines, strict=True):
+            of_cells = dict(zip(strip.squares, strip.each(ink), strict=True))
+            framed[[k for k, own in of_cells.items() if has_frame(own, square)]] = True
+            of_squares = {k: _cut(own, square) for k, own in of_cells.items()}
+            found += find_lines(inner.lay(of_squares, 0), inner, full=0.4, faint=0.2)
     said = [
         pair
         for found in lines
@@ -168,7 +181,7 @@ def _gaps_are_coloured(chroma: Bytes, boxes: Sequence[Box], cells: Sequence[Box]
     filled = []
     for box, cell in zip(boxes, cells, strict=True):
         tint = _cut(chroma, cell) > STRONG
-        inside = _cut(tint, Box(*np.subtract(box, (cell.left, cell.top) * 2).tolist()))
+        inside = _cut(tint, _within(box, cell))
         gap = tint.size - inside.size
         filled.append(gap > 0 and tint.sum() - inside.sum() > GROUND * gap)
     return bool(np.mean(filled) > COMMON)

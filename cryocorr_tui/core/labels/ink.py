@@ -71,8 +71,8 @@ def colours_of(pictures: Iterable[tuple[Bytes, Bytes]]) -> list[NDArray[np.float
     found, pixels = [], 0
     for rgb, chroma in pictures:
         pixels += chroma.size
-        if chroma.max(initial=0) > STRONG:
-            found.append(rgb[chroma > STRONG])
+        strong = np.nonzero(chroma > STRONG)
+        found.append(rgb[strong])
     strong = np.concatenate(found) if found else np.empty((0, 3), np.uint8)
     if not 0 < len(strong) < MOST_COLOURED * pixels:
         return []
@@ -119,32 +119,37 @@ def colour_inks(
     (n · pitch, w) float32
         0…1; 0 on pixels that are grey or of another hue.
     """
-    own = cv2.dilate(tint.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    strip.between(own)[:] = False
-    ground = _ground_under(grey, own, strip)[:, None]
-    pixels = rgb[own].astype(np.float32)
-    hue, strength = _hue(pixels)
+    own = cv2.dilate(tint.view(np.uint8), np.ones((3, 3), np.uint8))
+    strip.between(own)[:] = 0
+    at = np.flatnonzero(own)
+    ground = _ground_under(grey, own, at, strip)
+    pixels = rgb.reshape(-1, 3).take(at, axis=0).T.astype(np.float32)
+    hue, strength = _hue(pixels.T)
     for colour in colours:
-        towards = colour - ground
-        mixture = np.vecdot(pixels - ground, towards) / np.vecdot(towards, towards)
+        towards = [full - ground for full in colour]
+        mixture = sum((pixel - ground) * way for pixel, way in zip(pixels, towards, strict=True))
+        mixture /= sum(way * way for way in towards)
         other = (strength > STRONG) & (_apart(hue, float(_hue(colour)[0])) > OTHER_HUE)
         ink = np.zeros(grey.shape, np.float32)
-        ink[own] = np.where(other, 0, np.clip(mixture, 0, 1))
+        ink.ravel()[at] = np.where(other, 0, np.clip(mixture, 0, 1))
         yield ink
 
 
-def _ground_under(grey: Bytes, ink: Mask, strip: Strip) -> FloatArray:
-    """Return the mean grey around each pixel of ink, of those without."""
-    left = (~ink).astype(np.float32)
+def _ground_under(grey: Bytes, ink: Bytes, at: NDArray[np.intp], strip: Strip) -> FloatArray:
+    """Return the mean grey around the pixels of `ink` (1, else 0), which are `at`, without it."""
+    left = 1 - ink
     clear = grey * left
     for part in (left, clear):
         strip.mirror(part, AROUND // 2)
-    weight = cv2.blur(left, (AROUND, AROUND))[ink]
-    ground = cv2.blur(clear, (AROUND, AROUND))[ink] / np.maximum(weight, 1e-6)
-    nothing = weight <= 1e-3
-    if nothing.any():
+    pixels, levels = (
+        cv2.boxFilter(part, cv2.CV_16U, (AROUND, AROUND), normalize=False).ravel()[at]
+        for part in (left, clear)
+    )
+    ground = levels.astype(np.float32) / np.maximum(pixels, 1)
+    nothing = np.flatnonzero(pixels == 0)
+    if len(nothing):
         medians = np.median(strip.each(grey), axis=(1, 2))
-        ground[nothing] = medians[np.nonzero(ink)[0][nothing] // strip.pitch]
+        ground[nothing] = medians[at[nothing] // (strip.pitch * strip.width)]
     return np.asarray(ground, np.float32)
 
 

@@ -115,18 +115,19 @@ def find_lines(ink: FloatArray, strip: Strip, *, full: float, faint: float) -> l
     frame = (high > TALLEST * side) | ((wide > 0.3 * side) & (high < 0.05 * side))
     # Points and grains between the letters are found with the ink of the line they lie in.
     glyph = ~frame & (high >= LEAST_HEIGHT - 2)
-    boxes = np.stack([x, y, x + wide, y + high], axis=1)[glyph]
-    boxes = boxes[np.argsort(boxes[:, 1])]
-    row = _runs(boxes[:, 1], boxes[:, 3])
-    height = (_boxes_around(boxes, row) @ (0, -1, 0, 1))[row]
+    boxes = np.stack([x, y, x + wide, y + high])[:, glyph]
+    boxes = boxes[:, np.argsort(boxes[1])]
+    row = _runs(boxes[1], boxes[3])
+    _, top, _, bottom = _boxes_around(boxes, row)
+    height = (bottom - top)[row]
     plausible = (height >= LEAST_HEIGHT) & (height <= TALLEST * side)
-    boxes, row, height = boxes[plausible], row[plausible], height[plausible]
-    order = np.lexsort((boxes[:, 0], row))
-    boxes, row, height = boxes[order], row[order], height[order]
+    boxes, row, height = boxes[:, plausible], row[plausible], height[plausible]
+    order = np.argsort(row * strip.width + boxes[0])
+    boxes, row, height = boxes[:, order], row[order], height[order]
     apart = row * (3 * strip.width)  # rows in turn, where no run reaches from one to the next
-    word = _runs(boxes[:, 0] + apart, boxes[:, 2] + apart, WIDEST_SPACE * height)
+    word = _runs(boxes[0] + apart, boxes[2] + apart, WIDEST_SPACE * height)
     boxes = _boxes_around(boxes, word)
-    return _lines(ink, strip, boxes[boxes[:, 3] - boxes[:, 1] >= LEAST_HEIGHT], faint)
+    return _lines(ink, strip, boxes[:, boxes[3] - boxes[1] >= LEAST_HEIGHT], faint)
 
 
 def places_of(lines: Sequence[Line], least: float = 1) -> Iterator[Place]:
@@ -188,21 +189,20 @@ def _runs(
 
 
 def _boxes_around(boxes: NDArray[np.integer], run: NDArray[np.intp]) -> NDArray[np.integer]:
-    """Return left, top, right and bottom of each run of boxes, which are ordered by run."""
+    """Return left, top, right and bottom, (4, n), of each run of boxes, ordered by run."""
     first = np.flatnonzero(np.diff(run, prepend=-1))
-    least, most = (
-        edge.reduceat(boxes, first, axis=0) if len(first) else boxes
-        for edge in (np.minimum, np.maximum)
-    )
-    return np.concatenate([least[:, :2], most[:, 2:]], axis=1)
+    if not len(first):
+        return boxes
+    least = np.minimum.reduceat(boxes[:2], first, axis=1)
+    return np.concatenate([least, np.maximum.reduceat(boxes[2:], first, axis=1)])
 
 
 def _lines(ink: FloatArray, strip: Strip, boxes: NDArray[np.integer], faint: float) -> list[Line]:
     """Return the lines in boxes of a strip, each as wide as its ink."""
-    left, top, right, bottom = boxes.T
+    left, top, right, bottom = boxes
     beside = (bottom - top) // 2  # where a faint glyph would be lost otherwise
     left, right = np.maximum(left - beside, 0), np.minimum(right + beside, strip.width)
-    densest = np.zeros((len(boxes), strip.width), np.float32)
+    densest = np.zeros((len(top), strip.width), np.float32)
     for line, (x0, y0, x1, y1) in zip(densest, _each(left, top, right, bottom), strict=True):
         np.maximum.reduce(ink[y0:y1, x0:x1], axis=0, out=line[x0:x1])
     inked = densest > faint

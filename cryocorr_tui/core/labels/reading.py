@@ -20,7 +20,7 @@ __all__ = ["Glyph", "read_place"]
 SLIPS = (-1, 0, 1)  # rows by which a base line may be measured wrongly
 LEAST_DIGIT = 6.0  # pixels; in smaller print 6 and 8 are one
 SAMPLE = 8  # lines of a place that tell its font
-AT_ONCE = 32  # lines whose pictures fit the cache
+AT_ONCE = 16  # lines whose pictures fit the cache
 THINNEST, THICKEST = 0.08, 1.4  # widths of a glyph in heights of a digit
 LEAST_FIT = 0.8  # mean correlation of the lines of a place with one font; print has more
 RIM = 0.5  # pixels, the soft end of a glyph
@@ -201,12 +201,15 @@ def _pictures(place: Place, pieces: _Pieces, slip: int) -> FloatArray:
     columns = (rows @ ink).swapaxes(1, 2).reshape(-1, down.shape[1])
     left = np.floor(across).astype(np.intp)
     share = (across - left).astype(np.float32)
-    pictures = np.zeros((*across.shape, down.shape[1]), np.float32)
-    line = pieces.line[:, None] * ink.shape[2]
+    start = pieces.line[:, None] * ink.shape[2]
+    nearest = []
     for column, part in ((left, 1 - share), (left + 1, share)):
         part[(column < spans[:, :1]) | (column >= spans[:, 1:])] = 0
-        pictures += part[..., None] * columns.take(line + column, axis=0, mode="clip")
-    return unit(pictures)
+        nearest.append(columns.take(start + column, axis=0, mode="clip"))
+        nearest[-1] *= part[..., None]
+    before, after = nearest
+    before += after
+    return unit(before)
 
 
 def _stacked(parts: Sequence[FloatArray]) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -56,18 +57,27 @@ def find_bars(
     """
     least = max(12, round(LEAST_LENGTH * min(strip.height, strip.width))) | 1  # odd: no shift
     bright = ((strokes > 0.5) & (grey > 200)).view(np.uint8)
-    level, upright = (strip.open(bright, window) for window in ((1, least), (least, 1)))
-    is_level, is_upright = (strip.each(lines).any(axis=(1, 2)) for lines in (level, upright))
+    windows = (1, least), (least, 1)
+    level, upright = (strip.erode(bright, window) for window in windows)
+    is_level, is_upright = (_any_of_each(strip, lines) for lines in (level, upright))
     for number in np.flatnonzero(is_level | is_upright).tolist():
         parts = [strip.each(part)[number] for part in (grey, strokes, bright)]
         found = np.zeros((strip.height, strip.width), bool)
         if is_level[number]:
-            found |= _level_bars(*parts, strip.each(level)[number])
+            lines = cv2.dilate(strip.each(level)[number], np.ones(windows[0], np.uint8))
+            found |= _level_bars(*parts, lines)
         if is_upright[number]:
-            parts.append(strip.each(upright)[number])
-            found |= _level_bars(*(np.ascontiguousarray(part.T) for part in parts)).T
+            lines = cv2.dilate(strip.each(upright)[number], np.ones(windows[1], np.uint8))
+            turned = (np.ascontiguousarray(part.T) for part in (*parts, lines))
+            found |= _level_bars(*turned).T
         if found.any():
             yield number, found
+
+
+def _any_of_each(strip: Strip, lines: Bytes) -> NDArray[np.bool_]:
+    """Say which squares of a strip show any pixel, where none lies between them."""
+    rows = cv2.reduce(lines, 1, cv2.REDUCE_MAX).reshape(len(strip.squares), strip.pitch)
+    return np.asarray(rows.any(axis=1))
 
 
 def _level_bars(grey: Bytes, strokes: FloatArray, bright: Bytes, lines: Bytes) -> Mask:
@@ -169,9 +179,8 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
     between = ~overlay[top:bottom, left:right]
     if not between.any():
         return none
-    ground = grey[top:bottom, left:right][between]
-    level = _median(ground)
-    if _median(np.abs(ground - np.float32(level))) > FLAT:
+    level, flat = _level_of(grey[top:bottom, left:right][between])
+    if flat < 0.5:
         return none
     height, width = grey.shape
     reach = max(6, 2 * (bottom - top))
@@ -180,7 +189,7 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
     near = grey[y0:y1, x0:x1]
     beyond = np.ones(near.shape, bool)
     beyond[reach // 2 : -(reach // 2), reach // 2 : -(reach // 2)] = False
-    apart = abs(_median(near[beyond]) - level)
+    apart = abs(_level_of(near[beyond])[0] - level)
     if apart < APART:
         return none
     same = (np.abs(near - np.float32(level)) < 0.4 * apart) | overlay[y0:y1, x0:x1]
@@ -202,11 +211,14 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
     )
 
 
-def _median(values: NDArray[np.generic]) -> float:
-    """Return the median of a few values; NumPy's own is made for many."""
-    ordered = np.sort(values, axis=None)
-    middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
-    return float(middle.mean())
+def _level_of(values: Bytes) -> tuple[float, float]:
+    """Return the median of a few levels, and the share of them within `FLAT` of it."""
+    up_to = np.cumsum(np.bincount(values, minlength=256))
+    below, above = np.searchsorted(up_to, [(len(values) + 1) // 2, len(values) // 2 + 1])
+    level = (float(below) + float(above)) / 2
+    first, last = math.ceil(level - FLAT), min(math.floor(level + FLAT), 255)
+    near = up_to[last] - (up_to[first - 1] if first > 0 else 0)
+    return level, float(near / len(values))
 
 
 def has_frame(ink: FloatArray, square: tuple[int, int, int, int]) -> bool:

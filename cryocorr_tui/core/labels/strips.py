@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ __all__ = ["Strip", "strips_of"]
 Bytes = NDArray[np.uint8]
 Pixel = TypeVar("Pixel", bound=np.generic)
 
-MOST_PIXELS = 2**18  # of a strip: it stays in the cache, and 16 bits number its strokes
+MOST_PIXELS = 2**17  # of a strip: it stays in the cache, and 16 bits number its strokes
 GAP = 8  # rows between squares, or
 GAP_OF_SIDE = 0.06  # more than half of any window that is moved over a strip
 
@@ -43,7 +43,9 @@ class Strip:
         side = min(self.height, self.width)
         return self.height + max(GAP, math.ceil(GAP_OF_SIDE * side))
 
-    def lay(self, pictures: Sequence[NDArray[Pixel]], between: int) -> NDArray[Pixel]:
+    def lay(
+        self, pictures: Sequence[NDArray[Pixel]] | Mapping[int, NDArray[Pixel]], between: int
+    ) -> NDArray[Pixel]:
         """Return the pictures of these squares, out of those of all, in a strip."""
         first = pictures[self.squares[0]]
         rows = np.full((len(self.squares), self.pitch, *first.shape[1:]), between, first.dtype)
@@ -60,12 +62,15 @@ class Strip:
         return self._rows(strip)[:, self.height :]
 
     def open(self, strip: Bytes, window: tuple[int, int]) -> Bytes:
-        """Return the morphological opening of each square, changing what lies between them."""
-        element = np.ones(window, np.uint8)
+        """Return the morphological opening of each square; what lies between has no meaning."""
+        return np.asarray(cv2.dilate(self.erode(strip, window), np.ones(window, np.uint8)))
+
+    def erode(self, strip: Bytes, window: tuple[int, int]) -> Bytes:
+        """Return the erosion of each square, 0 between; changes what lies between in `strip`."""
         self.between(strip)[:] = 255
-        eroded = cv2.erode(strip, element)
+        eroded = cv2.erode(strip, np.ones(window, np.uint8))
         self.between(eroded)[:] = 0
-        return np.asarray(cv2.dilate(eroded, element), np.uint8)
+        return np.asarray(eroded, np.uint8)
 
     def mirror(self, strip: NDArray[Pixel], reach: int) -> None:
         """Continue each square upwards and downwards by its mirror image, as OpenCV's filters do.

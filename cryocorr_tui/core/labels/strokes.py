@@ -181,18 +181,20 @@ def _clear(ink: FloatArray, strip: Strip, whites: Sequence[float]) -> Iterator[F
     grain = GRAIN * np.partition(sample, ninth, axis=1)[:, ninth].astype(np.float64)
     last = None
     for white in whites:
-        full = ink >= white
         level = np.minimum(np.maximum(grain, 0.3), white - 0.05).astype(np.float32)
         if last is None or (level != last).any():
             last = level
+            above = (ink > np.repeat(level, strip.pitch)[:, None]).view(np.uint8)
             count, labels = cv2.connectedComponents(
-                (ink > np.repeat(level, strip.pitch)[:, None]).view(np.uint8),
-                connectivity=8,
-                ltype=label_type(ink.shape),
+                above, connectivity=8, ltype=label_type(ink.shape)
             )
-        whole = np.zeros(count, np.uint8)
-        whole[labels[full]] = 1
-        yield ink * cv2.dilate(whole.take(labels), np.ones((3, 3), np.uint8))
+            at = np.flatnonzero(above)  # few, so that only these are looked at from here on
+            stroke, density = labels.ravel()[at], ink.ravel()[at]
+        whole = np.zeros(count, bool)
+        whole[stroke[density >= white]] = True
+        kept = np.zeros(ink.shape, np.uint8)
+        kept.ravel()[at[whole[stroke]]] = 1
+        yield cv2.copyTo(ink, cv2.dilate(kept, np.ones((3, 3), np.uint8)))
 
 
 def _printed_places(
