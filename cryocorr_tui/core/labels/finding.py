@@ -137,12 +137,16 @@ def _take_coloured(
     """Add coloured pixels to `masks`; return the print, what it says, and which are framed."""
     framed = np.zeros(len(boxes), bool)
     chroma = chroma_of(rgb)
-    if not (chroma > STRONG).any():
+    strong = (chroma > STRONG).view(np.uint8)
+    if not cv2.countNonZero(strong):
         return [], framed
     cells = _cells(boxes, grey.shape)
-    if _gaps_are_coloured(chroma, boxes, cells):
+    if _gaps_are_coloured(strong, boxes, cells):
         cells = list(boxes)
-    colours = colours_of((_cut(rgb, cell), _cut(chroma, cell)) for cell in cells)
+    at = [_pixels_in(strong, cell) for cell in cells]
+    area = sum(_cut(grey, cell).size for cell in cells)
+    clear = np.concatenate(at)
+    colours = colours_of(rgb, clear, len(clear) / area)
     if not colours:
         return [], framed
     lines: list[list[Line]] = [[] for _ in colours]
@@ -150,7 +154,7 @@ def _take_coloured(
     shapes = [
         (*_cut(grey, cell).shape, *box) for cell, box in zip(cells, inside, strict=True)
     ]
-    tinted = [k for k, cell in enumerate(cells) if _cut(chroma, cell).max(initial=0) > STRONG]
+    tinted = [k for k, pixels in enumerate(at) if len(pixels)]
     for strip in strips_of(shapes, tinted):
         square = inside[strip.squares[0]]  # in its cell, the same in all
         inner = Strip(strip.squares, *masks[strip.squares[0]].shape)
@@ -176,14 +180,20 @@ def _take_coloured(
     return said, framed
 
 
-def _gaps_are_coloured(chroma: Bytes, boxes: Sequence[Box], cells: Sequence[Box]) -> bool:
+def _pixels_in(strong: Bytes, cell: Box) -> NDArray[np.intp]:
+    """Return where there is any colour in a cell, counted along the rows of the picture."""
+    rows, columns = np.nonzero(_cut(strong, cell).view(bool))
+    return (rows + cell.top) * strong.shape[1] + (columns + cell.left)
+
+
+def _gaps_are_coloured(strong: Bytes, boxes: Sequence[Box], cells: Sequence[Box]) -> bool:
     """Say whether the squares lie on a coloured ground, which is no frame around them."""
     filled = []
     for box, cell in zip(boxes, cells, strict=True):
-        tint = _cut(chroma, cell) > STRONG
-        inside = _cut(tint, _within(box, cell))
-        gap = tint.size - inside.size
-        filled.append(gap > 0 and tint.sum() - inside.sum() > GROUND * gap)
+        around, inside = _cut(strong, cell), _cut(strong, box)
+        gap = around.size - inside.size
+        tinted = cv2.countNonZero(around) - cv2.countNonZero(inside)
+        filled.append(gap > 0 and tinted > GROUND * gap)
     return bool(np.mean(filled) > COMMON)
 
 

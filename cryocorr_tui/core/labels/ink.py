@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "coloured",
     "colours_of",
     "label_type",
+    "median_of",
     "stroke_ink",
 ]
 
@@ -54,13 +55,16 @@ def coloured(chroma: Bytes) -> Mask:
     return np.asarray((near > 0) & (chroma > WEAK))
 
 
-def colours_of(pictures: Iterable[tuple[Bytes, Bytes]]) -> list[NDArray[np.float32]]:
+def colours_of(rgb: Bytes, at: NDArray[np.intp], share: float) -> list[NDArray[np.float32]]:
     """Find the few colours that overlays are drawn in.
 
     Parameters
     ----------
-    pictures : iterable of (h, w, 3) uint8 and (h, w) uint8
-        Each with its chroma.
+    rgb : (h, w, 3) uint8
+    at : (n,) int
+        Where its pixels are of clear colour, counted along the rows.
+    share : float
+        Of all pixels that are looked at.
 
     Returns
     -------
@@ -68,15 +72,9 @@ def colours_of(pictures: Iterable[tuple[Bytes, Bytes]]) -> list[NDArray[np.float
         Red, green and blue of each at full ink, 0…255; empty for grey pictures and for pictures
         that are drawn in colours themselves.
     """
-    found, pixels = [], 0
-    for rgb, chroma in pictures:
-        pixels += chroma.size
-        strong = np.nonzero(chroma > STRONG)
-        found.append(rgb[strong])
-    strong = np.concatenate(found) if found else np.empty((0, 3), np.uint8)
-    if not 0 < len(strong) < MOST_COLOURED * pixels:
+    if not 0 < share < MOST_COLOURED:
         return []
-    strong = strong[:: max(1, len(strong) // SAMPLES)]
+    strong = rgb.reshape(-1, 3)[at[:: max(1, len(at) // SAMPLES)]]
     hue, strength = _hue(strong)
     left = np.ones(len(strong), bool)
     colours: list[NDArray[np.float32]] = []
@@ -121,7 +119,7 @@ def colour_inks(
     """
     own = cv2.dilate(tint.view(np.uint8), np.ones((3, 3), np.uint8))
     strip.between(own)[:] = 0
-    at = np.flatnonzero(own)
+    at = np.flatnonzero(own.view(bool))
     ground = _ground_under(grey, own, at, strip)
     pixels = rgb.reshape(-1, 3).take(at, axis=0).T.astype(np.float32)
     hue, strength = _hue(pixels.T)
@@ -147,10 +145,17 @@ def _ground_under(grey: Bytes, ink: Bytes, at: NDArray[np.intp], strip: Strip) -
     )
     ground = levels.astype(np.float32) / np.maximum(pixels, 1)
     nothing = np.flatnonzero(pixels == 0)
-    if len(nothing):
-        medians = np.median(strip.each(grey), axis=(1, 2))
-        ground[nothing] = medians[at[nothing] // (strip.pitch * strip.width)]
+    number = at[nothing] // (strip.pitch * strip.width)
+    for square in np.unique(number).tolist():
+        ground[nothing[number == square]] = median_of(strip.each(grey)[square])
     return np.asarray(ground, np.float32)
+
+
+def median_of(levels: Bytes) -> float:
+    """Return the median of grey levels, by their histogram."""
+    up_to = np.cumsum(np.bincount(levels.ravel(), minlength=256))
+    middle = (levels.size + 1) // 2, levels.size // 2 + 1
+    return float(np.searchsorted(up_to, middle).mean())
 
 
 def stroke_ink(grey: Bytes, ground: Bytes) -> FloatArray:

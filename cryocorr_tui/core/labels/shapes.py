@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cryocorr_tui.core.labels.ink import label_type
+from cryocorr_tui.core.labels.ink import label_type, median_of
 from cryocorr_tui.core.labels.strips import Strip
 from cryocorr_tui.core.model import FloatArray
 
@@ -68,16 +67,14 @@ def find_bars(
             found |= _level_bars(*parts, lines)
         if is_upright[number]:
             lines = cv2.dilate(strip.each(upright)[number], np.ones(windows[1], np.uint8))
-            turned = (np.ascontiguousarray(part.T) for part in (*parts, lines))
-            found |= _level_bars(*turned).T
+            found |= _level_bars(*(part.T for part in (*parts, lines))).T
         if found.any():
             yield number, found
 
 
 def _any_of_each(strip: Strip, lines: Bytes) -> NDArray[np.bool_]:
     """Say which squares of a strip show any pixel, where none lies between them."""
-    rows = cv2.reduce(lines, 1, cv2.REDUCE_MAX).reshape(len(strip.squares), strip.pitch)
-    return np.asarray(rows.any(axis=1))
+    return np.asarray(lines.reshape(len(strip.squares), -1).max(axis=1) > 0)
 
 
 def _level_bars(grey: Bytes, strokes: FloatArray, bright: Bytes, lines: Bytes) -> Mask:
@@ -179,8 +176,9 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
     between = ~overlay[top:bottom, left:right]
     if not between.any():
         return none
-    level, flat = _level_of(grey[top:bottom, left:right][between])
-    if flat < 0.5:
+    ground = grey[top:bottom, left:right][between]
+    level = median_of(ground)
+    if np.count_nonzero(np.abs(ground - np.float32(level)) <= FLAT) < 0.5 * len(ground):
         return none
     height, width = grey.shape
     reach = max(6, 2 * (bottom - top))
@@ -189,7 +187,7 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
     near = grey[y0:y1, x0:x1]
     beyond = np.ones(near.shape, bool)
     beyond[reach // 2 : -(reach // 2), reach // 2 : -(reach // 2)] = False
-    apart = abs(_level_of(near[beyond])[0] - level)
+    apart = abs(median_of(near[beyond]) - level)
     if apart < APART:
         return none
     same = (np.abs(near - np.float32(level)) < 0.4 * apart) | overlay[y0:y1, x0:x1]
@@ -209,16 +207,6 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
         slice(max(y0 + y - SHADOW, 0), y0 + y + high + SHADOW),
         slice(max(x0 + x - SHADOW, 0), x0 + x + wide + SHADOW),
     )
-
-
-def _level_of(values: Bytes) -> tuple[float, float]:
-    """Return the median of a few levels, and the share of them within `FLAT` of it."""
-    up_to = np.cumsum(np.bincount(values, minlength=256))
-    below, above = np.searchsorted(up_to, [(len(values) + 1) // 2, len(values) // 2 + 1])
-    level = (float(below) + float(above)) / 2
-    first, last = math.ceil(level - FLAT), min(math.floor(level + FLAT), 255)
-    near = up_to[last] - (up_to[first - 1] if first > 0 else 0)
-    return level, float(near / len(values))
 
 
 def has_frame(ink: FloatArray, square: tuple[int, int, int, int]) -> bool:

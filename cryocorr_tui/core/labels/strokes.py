@@ -184,9 +184,9 @@ def _clear(ink: FloatArray, strip: Strip, whites: Sequence[float]) -> Iterator[F
         level = np.minimum(np.maximum(grain, 0.3), white - 0.05).astype(np.float32)
         if last is None or (level != last).any():
             last = level
-            above = (ink > np.repeat(level, strip.pitch)[:, None]).view(np.uint8)
+            above = ink > np.repeat(level, strip.pitch)[:, None]
             count, labels = cv2.connectedComponents(
-                above, connectivity=8, ltype=label_type(ink.shape)
+                above.view(np.uint8), connectivity=8, ltype=label_type(ink.shape)
             )
             at = np.flatnonzero(above)  # few, so that only these are looked at from here on
             stroke, density = labels.ravel()[at], ink.ravel()[at]
