@@ -151,9 +151,7 @@ def _take_coloured(
         return [], framed
     lines: list[list[Line]] = [[] for _ in colours]
     inside = [_within(box, cell) for box, cell in zip(boxes, cells, strict=True)]
-    shapes = [
-        (*_cut(grey, cell).shape, *box) for cell, box in zip(cells, inside, strict=True)
-    ]
+    shapes = [(*_cut(grey, cell).shape, *box) for cell, box in zip(cells, inside, strict=True)]
     tinted = [k for k, pixels in enumerate(at) if len(pixels)]
     for strip in strips_of(shapes, tinted):
         square = inside[strip.squares[0]]  # in its cell, the same in all
@@ -182,8 +180,10 @@ def _take_coloured(
 
 def _pixels_in(strong: Bytes, cell: Box) -> NDArray[np.intp]:
     """Return where there is any colour in a cell, counted along the rows of the picture."""
-    rows, columns = np.nonzero(_cut(strong, cell).view(bool))
-    return (rows + cell.top) * strong.shape[1] + (columns + cell.left)
+    inside = np.flatnonzero(_cut(strong, cell).view(bool))
+    beyond = strong.shape[1] - (cell.right - cell.left)  # pixels from the end of a row to the next
+    first = cell.top * strong.shape[1] + cell.left
+    return np.asarray(inside + (inside // (cell.right - cell.left) * beyond + first), np.intp)
 
 
 def _gaps_are_coloured(strong: Bytes, boxes: Sequence[Box], cells: Sequence[Box]) -> bool:

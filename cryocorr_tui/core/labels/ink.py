@@ -153,7 +153,7 @@ def _ground_under(grey: Bytes, ink: Bytes, at: NDArray[np.intp], strip: Strip) -
 
 def median_of(levels: Bytes) -> float:
     """Return the median of grey levels, by their histogram."""
-    up_to = np.cumsum(np.bincount(levels.ravel(), minlength=256))
+    up_to = np.cumsum(cv2.calcHist([levels], [0], None, [256], [0, 256]))
     middle = (levels.size + 1) // 2, levels.size // 2 + 1
     return float(np.searchsorted(up_to, middle).mean())
 

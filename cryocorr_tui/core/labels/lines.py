@@ -182,7 +182,7 @@ def _runs(
     end: NDArray[np.integer],
     gap: float | NDArray[np.floating] = 0.0,
 ) -> NDArray[np.intp]:
-    """Number the runs of stretches, ordered by where they begin, without `gap` pixels between."""
+    """Return which run each stretch is in: stretches less than `gap` apart, ordered by begin."""
     reach = np.maximum.accumulate(end)
     new = begin > np.concatenate([begin[:1], reach[:-1]]) + gap
     return np.cumsum(new)
@@ -239,7 +239,7 @@ def _lines(ink: FloatArray, strip: Strip, boxes: NDArray[np.integer], faint: flo
 
 
 def _each(*edges: NDArray[np.integer]) -> list[list[int]]:
-    return np.stack(edges, axis=1).tolist()
+    return [list(box) for box in zip(*(edge.tolist() for edge in edges), strict=True)]
 
 
 def _extents(
@@ -256,10 +256,10 @@ def _extents(
         line[1 : 1 + y1 - y0] = np.maximum.reduce(ink[y0:y1, x0:x1], axis=1)
     full = profile.max(axis=1)
     inside = profile >= 0.5 * full[:, None]
-    line = np.arange(len(profile))
+    own = np.arange(len(profile))
     first = inside.argmax(axis=1)
     last = profile.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
     # A row that ink covers by a part shows that part.
-    above = (profile[line, first - 1] + profile[line, first]) / full
-    below = (profile[line, last] + profile[line, last + 1]) / full
+    above = (profile[own, first - 1] + profile[own, first]) / full
+    below = (profile[own, last] + profile[own, last + 1]) / full
     return np.stack([top + first - above, top + (last - 1 + below)])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,8 +29,7 @@ VALLEY = 0.92  # of the ink on both sides: where touching glyphs may be cut
 COST = 0.02  # of a glyph, in heights of a digit: two halves must fit clearly better than the whole
 
 
-@dataclass(frozen=True)
-class Glyph:
+class Glyph(NamedTuple):
     """One glyph as read.
 
     Attributes

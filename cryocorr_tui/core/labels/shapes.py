@@ -35,9 +35,7 @@ SIDE = 0.35  # share of each side that a frame must be seen along; text may stan
 FRAME = 0.55  # the same of all four
 
 
-def find_bars(
-    grey: Bytes, strokes: FloatArray, strip: Strip
-) -> Iterator[tuple[int, Mask]]:
+def find_bars(grey: Bytes, strokes: FloatArray, strip: Strip) -> Iterator[tuple[int, Mask]]:
     """Find white scale bars and their captions, whichever way they run.
 
     Parameters
@@ -60,14 +58,18 @@ def find_bars(
     level, upright = (strip.erode(bright, window) for window in windows)
     is_level, is_upright = (_any_of_each(strip, lines) for lines in (level, upright))
     for number in np.flatnonzero(is_level | is_upright).tolist():
-        parts = [strip.each(part)[number] for part in (grey, strokes, bright)]
+        own, ink, white = (
+            strip.each(grey)[number],
+            strip.each(strokes)[number],
+            strip.each(bright)[number],
+        )
         found = np.zeros((strip.height, strip.width), bool)
         if is_level[number]:
             lines = cv2.dilate(strip.each(level)[number], np.ones(windows[0], np.uint8))
-            found |= _level_bars(*parts, lines)
+            found |= _level_bars(own, ink, white, lines)
         if is_upright[number]:
             lines = cv2.dilate(strip.each(upright)[number], np.ones(windows[1], np.uint8))
-            found |= _level_bars(*(part.T for part in (*parts, lines))).T
+            found |= _level_bars(own.T, ink.T, white.T, lines.T).T
         if found.any():
             yield number, found
 
@@ -81,7 +83,11 @@ def _level_bars(grey: Bytes, strokes: FloatArray, bright: Bytes, lines: Bytes) -
     """Find the bars that run from left to right, among the straight `lines` of `bright` pixels."""
     found = np.zeros(grey.shape, bool)
     kind = label_type(grey.shape)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8, ltype=kind)
+    x, y, wide, high = cv2.boundingRect(lines)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(
+        lines[y : y + high, x : x + wide], connectivity=8, ltype=kind
+    )
+    stats[:, :2] += x, y
     bars = [bar for *bar, area in stats[1:].tolist() if _is_bar(grey, bar, area)]
     if not bars:
         return found

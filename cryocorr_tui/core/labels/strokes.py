@@ -58,49 +58,48 @@ def take_strokes(
     dark : bool
         Look for black print instead of white.
     """
-    lines = _lines_by_white(greys, masks, dark=dark)
+    squares = np.random.default_rng(0).permutation(len(greys)).tolist()
+    first, others = squares[:FIRST], squares[FIRST:]
+    lines: dict[float, list[Line]] = {white: [] for white in WHITE}
+    _add_lines(lines, first, greys, masks, dark=dark)
     said: list[tuple[Line, Meaning]] = []
     height = float(np.median([len(grey) for grey in greys]))
-    for found in lines.values():
+    unprinted = masks
+    for white, found in lines.items():
+        promising = _may_print(found, masks) if others else True
+        if others and (promising or white == WHITE[0]):  # bars are there in any case
+            _add_lines({white: found} if promising else {}, others, greys, unprinted, dark=dark)
+        if not promising:
+            continue
+        found.sort(key=lambda line: line.square)
         earlier = [mask.copy() for mask in masks]
-        for place, read in _printed_places(found, earlier, height):
-            for line, meaning in read:
+        if white == WHITE[0]:
+            unprinted = earlier
+        for place, read, new in _printed_places(found, earlier, height):
+            for (line, meaning), is_new in zip(read, new, strict=True):
                 grey, mask = greys[line.square], masks[line.square]
-                if not _is_masked(line, earlier[line.square]):
+                if is_new:
                     whole = not meaning.text or _is_all(
                         line, _ink_beside(line, ~grey if dark else grey, mask), place.digit
                     )
                     said.append((line, meaning if whole else Meaning()))
                 left, top, right, bottom = _box_around([line])
                 mask[top:bottom, left:right] |= line.rim > RIM
-            # On other squares, what is printed here could not even be told to be a line.
-            anywhere = _box_around(place.lines)
-            others = sorted(set(range(len(greys))) - {line.square for line in place.lines})
-            for strip in strips_of([grey.shape for grey in greys], others):
-                _, strokes = _strokes(greys, masks, strip, dark=dark)
-                (clear,) = _clear(strokes, strip, WHITE[:1])
-                for square, ink in zip(strip.squares, strip.each(clear), strict=True):
-                    masks[square] |= _print_in(ink, anywhere)
+            _mask_around(place, greys, masks, dark=dark)
     return said
 
 
-def _lines_by_white(
-    greys: Sequence[Bytes], masks: Sequence[Mask], *, dark: bool
-) -> dict[float, list[Line]]:
-    """Add bars to masks; return the lines of each of `WHITE` in the order of their squares.
-
-    Where too few lines of some of the squares stand at one place, none are looked for on the
-    others, and none are returned.
-    """
-    lines: dict[float, list[Line]] = {white: [] for white in WHITE}
-    squares = np.random.default_rng(0).permutation(len(greys)).tolist()
-    _add_lines(lines, squares[:FIRST], greys, masks, dark=dark)
-    if len(squares) > FIRST:
-        lines = {white: found for white, found in lines.items() if _may_print(found)}
-        _add_lines(lines, squares[FIRST:], greys, masks, dark=dark)
-    for found in lines.values():
-        found.sort(key=lambda line: line.square)
-    return lines
+def _mask_around(
+    place: Place, greys: Sequence[Bytes], masks: Sequence[Mask], *, dark: bool
+) -> None:
+    """Add the print at a place to the masks of squares on which it could not be told for a line."""
+    anywhere = _box_around(place.lines)
+    lineless = sorted(set(range(len(greys))) - {line.square for line in place.lines})
+    for strip in strips_of([grey.shape for grey in greys], lineless):
+        _, strokes = _strokes(greys, masks, strip, dark=dark)
+        (clear,) = _clear(strokes, strip, WHITE[:1])
+        for square, ink in zip(strip.squares, strip.each(clear), strict=True):
+            masks[square] |= _print_in(ink, anywhere)
 
 
 def _add_lines(
@@ -121,9 +120,13 @@ def _add_lines(
             found += find_lines(clear, strip, full=FULL_STROKE, faint=FAINT_STROKE)
 
 
-def _may_print(lines: Sequence[Line]) -> bool:
-    """Say whether enough of the lines of the first squares stand at one place."""
-    return next(places_of(lines, HINT * FIRST), None) is not None
+def _may_print(lines: Sequence[Line], masks: Sequence[Mask]) -> bool:
+    """Say whether enough of the lines of the first squares stand at one place, any not masked."""
+    return any(
+        not _is_masked(line, masks[line.square])
+        for place in places_of(lines, HINT * FIRST)
+        for line in place.lines
+    )
 
 
 def _is_all(line: Line, rows: FloatArray, digit: float) -> bool:
@@ -199,8 +202,11 @@ def _clear(ink: FloatArray, strip: Strip, whites: Sequence[float]) -> Iterator[F
 
 def _printed_places(
     lines: Sequence[Line], masks: Sequence[Mask], height: float
-) -> Iterator[tuple[Place, list[tuple[Line, Meaning]]]]:
-    """Yield the places whose lines are print rather than parts of particles, with what they say."""
+) -> Iterator[tuple[Place, list[tuple[Line, Meaning]], list[bool]]]:
+    """Yield the places whose lines are print rather than parts of particles.
+
+    With each come its lines, what they say, and whether most of their ink is not yet masked.
+    """
     squares = len(masks)
     least = COMMON * squares if squares >= FEW else 1
     for place in places_of(lines, least):
@@ -209,7 +215,7 @@ def _printed_places(
             read = read_lines(place, squares)
             readable = sum(bool(meaning.text) for _, meaning in read)
             if readable >= CONVINCING * len(read) or _is_regular(place, squares, height):
-                yield place, read
+                yield place, read, new
 
 
 def _is_regular(place: Place, squares: int, height: float) -> bool:
