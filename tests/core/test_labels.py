@@ -16,6 +16,7 @@ from cryocorr_tui.core.labels import find_labels, remove_labels
 from cryocorr_tui.core.labels.lines import find_lines
 from cryocorr_tui.core.labels.meaning import counting, meanings
 from cryocorr_tui.core.labels.reading import Glyph
+from cryocorr_tui.core.labels.strips import Strip, strips_of
 from cryocorr_tui.core.labels.strokes import FIRST, _is_all
 from cryocorr_tui.core.model import Detection, Montage, Square
 from cryocorr_tui.core.readers import read
@@ -240,10 +241,27 @@ def test_a_square_alone_is_read_where_it_says_what_it_counts():
     assert (label.particles, label.resolution) == (512, 9.5)
 
 
+def test_squares_in_a_strip_are_filtered_as_if_alone():
+    rng = np.random.default_rng(0)
+    shapes = [(40, 60)] * 3 + [(30, 60)] * 2
+    pictures = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in shapes]
+    strips = list(strips_of(shapes, range(5)))
+    assert [strip.squares for strip in strips] == [(0, 1, 2), (3, 4)]
+    for strip in strips:
+        laid = strip.lay(pictures, 0)
+        strip.mirror(laid, 4)
+        for square, blurred in zip(strip.squares, strip.each(cv2.blur(laid, (9, 9))), strict=True):
+            np.testing.assert_array_equal(blurred, cv2.blur(pictures[square], (9, 9)))
+        for square, opened in zip(strip.squares, strip.each(strip.open(laid, (5, 3))), strict=True):
+            alone = cv2.morphologyEx(pictures[square], cv2.MORPH_OPEN, np.ones((5, 3), np.uint8))
+            np.testing.assert_array_equal(opened, alone)
+
+
 def test_a_number_beside_ink_that_was_not_read_is_empty():
     ink = np.zeros((40, 60), np.float32)
     ink[20:30, 10:34:4] = 1
-    (line,) = find_lines(ink, 0, full=0.4, faint=0.3)
+    strip = Strip((0,), 40, 60)
+    (line,) = find_lines(strip.lay([ink], 0), strip, full=0.4, faint=0.3)
     assert _is_all(line, ink[20:30], digit=10.0)
     ink[20:30, 34:40] = 0.25  # too faint for a glyph
     assert not _is_all(line, ink[20:30], digit=10.0)

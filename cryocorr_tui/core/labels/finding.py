@@ -14,6 +14,7 @@ from cryocorr_tui.core.labels.ink import STRONG, chroma_of, colour_inks, coloure
 from cryocorr_tui.core.labels.lines import Line, find_lines, places_of
 from cryocorr_tui.core.labels.meaning import Meaning, counting, read_lines
 from cryocorr_tui.core.labels.shapes import find_plate, has_frame
+from cryocorr_tui.core.labels.strips import Strip, strips_of
 from cryocorr_tui.core.labels.strokes import take_strokes
 from cryocorr_tui.core.model import FloatArray, Labels, Montage, Square, frozen_array
 
@@ -124,47 +125,75 @@ def _cut(picture: NDArray[Pixel], box: Box) -> NDArray[Pixel]:
     return picture[box.top : box.bottom, box.left : box.right]
 
 
+def _within(box: Box, cell: Box) -> Box:
+    """Return a box in the pixels of a cell around it."""
+    left, top, right, bottom = box
+    return Box(left - cell.left, top - cell.top, right - cell.left, bottom - cell.top)
+
+
 def _take_coloured(
     rgb: Bytes, grey: Bytes, boxes: Sequence[Box], masks: Sequence[Mask]
 ) -> tuple[list[tuple[Line, Meaning]], Mask]:
     """Add coloured pixels to `masks`; return the print, what it says, and which are framed."""
     framed = np.zeros(len(boxes), bool)
     chroma = chroma_of(rgb)
-    if not (chroma > STRONG).any():
+    strong = (chroma > STRONG).view(np.uint8)
+    if not cv2.countNonZero(strong):
         return [], framed
     cells = _cells(boxes, grey.shape)
-    if _gaps_are_coloured(chroma, boxes, cells):
+    if _gaps_are_coloured(strong, boxes, cells):
         cells = list(boxes)
-    colours = colours_of((_cut(rgb, cell), _cut(chroma, cell)) for cell in cells)
+    at = [_pixels_in(strong, cell) for cell in cells]
+    area = sum(_cut(grey, cell).size for cell in cells)
+    clear = np.concatenate(at)
+    colours = colours_of(rgb, clear, len(clear) / area)
+    if not colours:
+        return [], framed
     lines: list[list[Line]] = [[] for _ in colours]
-    for k, (box, cell) in enumerate(zip(boxes, cells, strict=True)):
-        square = Box(*np.subtract(box, (cell.left, cell.top) * 2).tolist())
-        if not colours or _cut(chroma, cell).max(initial=0) <= STRONG:
-            continue
-        tint = coloured(_cut(chroma, cell))
-        masks[k][:] |= _cut(tint, square)
-        for ink, found in zip(
-            colour_inks(_cut(rgb, cell), _cut(grey, cell), tint, colours), lines, strict=True
-        ):
-            framed[k] |= has_frame(ink, square)
-            found += find_lines(_cut(ink, square), k, full=0.4, faint=0.2)
+    inside = [_within(box, cell) for box, cell in zip(boxes, cells, strict=True)]
+    shapes = [(*_cut(grey, cell).shape, *box) for cell, box in zip(cells, inside, strict=True)]
+    tinted = [k for k, pixels in enumerate(at) if len(pixels)]
+    for strip in strips_of(shapes, tinted):
+        square = inside[strip.squares[0]]  # in its cell, the same in all
+        inner = Strip(strip.squares, *masks[strip.squares[0]].shape)
+        chroma_here, rgb_here, grey_here = (
+            strip.lay({k: _cut(part, cells[k]) for k in strip.squares}, 0)
+            for part in (chroma, rgb, grey)
+        )
+        tint = coloured(chroma_here)
+        for k, own in zip(strip.squares, strip.each(tint), strict=True):
+            masks[k][:] |= _cut(own, square)
+        inks = colour_inks(rgb_here, grey_here, tint, colours, strip)
+        for ink, found in zip(inks, lines, strict=True):
+            of_cells = dict(zip(strip.squares, strip.each(ink), strict=True))
+            framed[[k for k, own in of_cells.items() if has_frame(own, square)]] = True
+            of_squares = {k: _cut(own, square) for k, own in of_cells.items()}
+            found += find_lines(inner.lay(of_squares, 0), inner, full=0.4, faint=0.2)
     said = [
         pair
         for found in lines
-        for place in places_of(found)
+        for place in places_of(sorted(found, key=lambda line: line.square))
         for pair in read_lines(place, len(boxes))
     ]
     return said, framed
 
 
-def _gaps_are_coloured(chroma: Bytes, boxes: Sequence[Box], cells: Sequence[Box]) -> bool:
+def _pixels_in(strong: Bytes, cell: Box) -> NDArray[np.intp]:
+    """Return where there is any colour in a cell, counted along the rows of the picture."""
+    inside = np.flatnonzero(_cut(strong, cell).view(bool))
+    beyond = strong.shape[1] - (cell.right - cell.left)  # pixels from the end of a row to the next
+    first = cell.top * strong.shape[1] + cell.left
+    return np.asarray(inside + (inside // (cell.right - cell.left) * beyond + first), np.intp)
+
+
+def _gaps_are_coloured(strong: Bytes, boxes: Sequence[Box], cells: Sequence[Box]) -> bool:
     """Say whether the squares lie on a coloured ground, which is no frame around them."""
     filled = []
     for box, cell in zip(boxes, cells, strict=True):
-        tint = _cut(chroma, cell) > STRONG
-        inside = _cut(tint, Box(*np.subtract(box, (cell.left, cell.top) * 2).tolist()))
-        gap = tint.size - inside.size
-        filled.append(gap > 0 and tint.sum() - inside.sum() > GROUND * gap)
+        around, inside = _cut(strong, cell), _cut(strong, box)
+        gap = around.size - inside.size
+        tinted = cv2.countNonZero(around) - cv2.countNonZero(inside)
+        filled.append(gap > 0 and tinted > GROUND * gap)
     return bool(np.mean(filled) > COMMON)
 
 

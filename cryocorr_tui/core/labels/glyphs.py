@@ -60,9 +60,10 @@ def glyph_bank(digit_height: float) -> GlyphBank:
 def unit(pictures: NDArray[np.floating]) -> FloatArray:
     """Return (n, pixels) float32 of zero mean and unit length; flat pictures become 0."""
     flat = pictures.reshape(len(pictures), -1).astype(np.float32)
-    flat = flat - flat.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.asarray(flat / np.maximum(length, 1e-6), np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    length = np.sqrt(np.vecdot(flat, flat))
+    flat /= np.maximum(length, 1e-6)[:, None]
+    return flat
 
 
 @cache

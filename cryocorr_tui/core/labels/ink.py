@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cryocorr_tui.core.labels.strips import Strip
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "coloured",
     "colours_of",
     "label_type",
+    "median_of",
     "stroke_ink",
 ]
 
@@ -53,13 +55,16 @@ def coloured(chroma: Bytes) -> Mask:
     return np.asarray((near > 0) & (chroma > WEAK))
 
 
-def colours_of(pictures: Iterable[tuple[Bytes, Bytes]]) -> list[NDArray[np.float32]]:
+def colours_of(rgb: Bytes, at: NDArray[np.intp], share: float) -> list[NDArray[np.float32]]:
     """Find the few colours that overlays are drawn in.
 
     Parameters
     ----------
-    pictures : iterable of (h, w, 3) uint8 and (h, w) uint8
-        Each with its chroma.
+    rgb : (h, w, 3) uint8
+    at : (n,) int
+        Where its pixels are of clear colour, counted along the rows.
+    share : float
+        Of all pixels that are looked at.
 
     Returns
     -------
@@ -67,15 +72,9 @@ def colours_of(pictures: Iterable[tuple[Bytes, Bytes]]) -> list[NDArray[np.float
         Red, green and blue of each at full ink, 0…255; empty for grey pictures and for pictures
         that are drawn in colours themselves.
     """
-    found, pixels = [], 0
-    for rgb, chroma in pictures:
-        pixels += chroma.size
-        if chroma.max(initial=0) > STRONG:
-            found.append(rgb[chroma > STRONG])
-    strong = np.concatenate(found) if found else np.empty((0, 3), np.uint8)
-    if not 0 < len(strong) < MOST_COLOURED * pixels:
+    if not 0 < share < MOST_COLOURED:
         return []
-    strong = strong[:: max(1, len(strong) // SAMPLES)]
+    strong = rgb.reshape(-1, 3)[at[:: max(1, len(at) // SAMPLES)]]
     hue, strength = _hue(strong)
     left = np.ones(len(strong), bool)
     colours: list[NDArray[np.float32]] = []
@@ -90,66 +89,85 @@ def colours_of(pictures: Iterable[tuple[Bytes, Bytes]]) -> list[NDArray[np.float
 
 
 def colour_inks(
-    rgb: Bytes, grey: Bytes, tint: Mask, colours: Sequence[NDArray[np.float32]]
-) -> list[FloatArray]:
-    """Return how much of each pixel is ink of each colour.
+    rgb: Bytes,
+    grey: Bytes,
+    tint: Mask,
+    colours: Sequence[NDArray[np.float32]],
+    strip: Strip,
+) -> Iterator[FloatArray]:
+    """Yield how much of each pixel is ink of each colour.
 
     Each coloured pixel is taken for a mixture of the colour and of the grey that lies around the
     coloured ones: JPEG keeps colours at half the resolution, but light and dark at the full one.
 
     Parameters
     ----------
-    rgb : (h, w, 3) uint8
-    grey : (h, w) uint8
+    rgb : (n · pitch, w, 3) uint8
+    grey : (n · pitch, w) uint8
         The luminance of `rgb`.
-    tint : (h, w) bool
+    tint : (n · pitch, w) bool
         The `coloured` pixels.
     colours : sequence of (3,) float32
         Red, green and blue at full ink.
+    strip : Strip
+        How the squares lie in these.
 
-    Returns
-    -------
-    list of (h, w) float32
+    Yields
+    ------
+    (n · pitch, w) float32
         0…1; 0 on pixels that are grey or of another hue.
     """
-    own = cv2.dilate(tint.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    ground = _ground_under(grey, own)[:, None]
-    pixels = rgb[own].astype(np.float32)
-    hue, strength = _hue(pixels)
-    inks = []
+    own = cv2.dilate(tint.view(np.uint8), np.ones((3, 3), np.uint8))
+    strip.between(own)[:] = 0
+    at = np.flatnonzero(own.view(bool))
+    ground = _ground_under(grey, own, at, strip)
+    pixels = rgb.reshape(-1, 3).take(at, axis=0).T.astype(np.float32)
+    hue, strength = _hue(pixels.T)
     for colour in colours:
-        towards = colour - ground
-        mixture = np.vecdot(pixels - ground, towards) / np.vecdot(towards, towards)
+        towards = [full - ground for full in colour]
+        mixture = sum((pixel - ground) * way for pixel, way in zip(pixels, towards, strict=True))
+        mixture /= sum(way * way for way in towards)
         other = (strength > STRONG) & (_apart(hue, float(_hue(colour)[0])) > OTHER_HUE)
         ink = np.zeros(grey.shape, np.float32)
-        ink[own] = np.where(other, 0, np.clip(mixture, 0, 1))
-        inks.append(ink)
-    return inks
+        ink.ravel()[at] = np.where(other, 0, np.clip(mixture, 0, 1))
+        yield ink
 
 
-def _ground_under(grey: Bytes, ink: Mask) -> FloatArray:
-    """Return the mean grey around each pixel of ink, of those without."""
-    left = (~ink).astype(np.float32)
-    weight = cv2.blur(left, (AROUND, AROUND))[ink]
-    ground = cv2.blur(grey * left, (AROUND, AROUND))[ink] / np.maximum(weight, 1e-6)
-    nothing = weight <= 1e-3
-    if nothing.any():
-        ground[nothing] = np.median(grey)
+def _ground_under(grey: Bytes, ink: Bytes, at: NDArray[np.intp], strip: Strip) -> FloatArray:
+    """Return the mean grey around the pixels of `ink` (1, else 0), which are `at`, without it."""
+    left = 1 - ink
+    clear = grey * left
+    for part in (left, clear):
+        strip.mirror(part, AROUND // 2)
+    pixels, levels = (
+        cv2.boxFilter(part, cv2.CV_16U, (AROUND, AROUND), normalize=False).ravel()[at]
+        for part in (left, clear)
+    )
+    ground = levels.astype(np.float32) / np.maximum(pixels, 1)
+    nothing = np.flatnonzero(pixels == 0)
+    number = at[nothing] // (strip.pitch * strip.width)
+    for square in np.unique(number).tolist():
+        ground[nothing[number == square]] = median_of(strip.each(grey)[square])
     return np.asarray(ground, np.float32)
 
 
-def stroke_ink(grey: Bytes, *, widest: int) -> FloatArray:
+def median_of(levels: Bytes) -> float:
+    """Return the median of grey levels, by their histogram."""
+    up_to = np.cumsum(cv2.calcHist([levels], [0], None, [256], [0, 256]))
+    middle = (levels.size + 1) // 2, levels.size // 2 + 1
+    return float(np.searchsorted(up_to, middle).mean())
+
+
+def stroke_ink(grey: Bytes, ground: Bytes) -> FloatArray:
     """Return (h, w) float32 in 0…1: how much of each pixel is a thin white stroke.
 
     Parameters
     ----------
     grey : (h, w) uint8
         Inverted to find black strokes.
-    widest : int
-        Pixels that a stroke may be wide.
+    ground : (h, w) uint8
+        Its morphological opening, in which no thin stroke is left.
     """
-    element = np.ones((2 * widest + 1, 2 * widest + 1), np.uint8)
-    ground = cv2.morphologyEx(grey, cv2.MORPH_OPEN, element)
     above, room = cv2.subtract(grey, ground), np.maximum(~ground, 40)
     return np.asarray(cv2.divide(above, room, dtype=cv2.CV_32F), np.float32)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.labels.ink import label_type
+from cryocorr_tui.core.labels.strips import Strip
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["Line", "Place", "aligned", "find_lines", "places_of"]
@@ -94,43 +94,40 @@ class Place:
     feet: NDArray[np.float64]
 
 
-def find_lines(ink: FloatArray, square: int, *, full: float, faint: float) -> Iterator[Line]:
-    """Find the lines of print in the ink of a square, from top to bottom.
+def find_lines(ink: FloatArray, strip: Strip, *, full: float, faint: float) -> list[Line]:
+    """Find the lines of print in the ink of squares, from top to bottom of each.
 
     Parameters
     ----------
-    ink : (h, w) float32
-        0…1.
-    square : int
-        Index of the square.
+    ink : (n · pitch, width) float32
+        0…1, of a strip of squares; 0 between them.
+    strip : Strip
     full : float
         Ink from which on a pixel is part of a glyph.
     faint : float
         Ink below which a column between glyphs is empty.
     """
-    side = min(ink.shape)
-    inked = (ink > full).view(np.uint8)
-    rows = np.flatnonzero(inked.any(axis=1))
-    if not len(rows):
-        return
-    first = int(rows[0])
+    side = min(strip.height, strip.width)
     _, _, stats, _ = cv2.connectedComponentsWithStats(
-        inked[first : rows[-1] + 1], connectivity=8, ltype=label_type(ink.shape)
+        (ink > full).view(np.uint8), connectivity=8, ltype=label_type(ink.shape)
     )
     x, y, wide, high, _ = stats[1:].T
     frame = (high > TALLEST * side) | ((wide > 0.3 * side) & (high < 0.05 * side))
     # Points and grains between the letters are found with the ink of the line they lie in.
-    y = y + first
-    boxes = np.stack([y, y + high, x, x + wide], axis=1)[~frame & (high >= LEAST_HEIGHT - 2)]
-    for row in _runs(boxes.tolist(), begin=0, gap=0):
-        height = _reach(row, 0)
-        if not LEAST_HEIGHT <= height <= TALLEST * side:
-            continue
-        for words in _runs(row, begin=2, gap=WIDEST_SPACE * height):
-            if _reach(words, 0) >= LEAST_HEIGHT:
-                top, bottom = min(box[0] for box in words), max(box[1] for box in words)
-                left, right = min(box[2] for box in words), max(box[3] for box in words)
-                yield _line(ink, square, left, top, right, bottom, faint)
+    glyph = ~frame & (high >= LEAST_HEIGHT - 2)
+    boxes = np.stack([x, y, x + wide, y + high])[:, glyph]
+    boxes = boxes[:, np.argsort(boxes[1])]
+    row = _runs(boxes[1], boxes[3])
+    _, top, _, bottom = _boxes_around(boxes, row)
+    height = (bottom - top)[row]
+    plausible = (height >= LEAST_HEIGHT) & (height <= TALLEST * side)
+    boxes, row, height = boxes[:, plausible], row[plausible], height[plausible]
+    order = np.argsort(row * strip.width + boxes[0])
+    boxes, row, height = boxes[:, order], row[order], height[order]
+    apart = row * (3 * strip.width)  # rows in turn, where no run reaches from one to the next
+    word = _runs(boxes[0] + apart, boxes[2] + apart, WIDEST_SPACE * height)
+    boxes = _boxes_around(boxes, word)
+    return _lines(ink, strip, boxes[:, boxes[3] - boxes[1] >= LEAST_HEIGHT], faint)
 
 
 def places_of(lines: Sequence[Line], least: float = 1) -> Iterator[Place]:
@@ -180,48 +177,89 @@ def aligned(place: Place) -> NDArray[np.bool_]:
     return best if best.mean() >= MOST else everywhere
 
 
-def _line(
-    ink: FloatArray, square: int, left: int, top: int, right: int, bottom: int, faint: float
-) -> Line:
+def _runs(
+    begin: NDArray[np.integer],
+    end: NDArray[np.integer],
+    gap: float | NDArray[np.floating] = 0.0,
+) -> NDArray[np.intp]:
+    """Return which run each stretch is in: stretches less than `gap` apart, ordered by begin."""
+    reach = np.maximum.accumulate(end)
+    new = begin > np.concatenate([begin[:1], reach[:-1]]) + gap
+    return np.cumsum(new)
+
+
+def _boxes_around(boxes: NDArray[np.integer], run: NDArray[np.intp]) -> NDArray[np.integer]:
+    """Return left, top, right and bottom, (4, n), of each run of boxes, ordered by run."""
+    first = np.flatnonzero(np.diff(run, prepend=-1))
+    if not len(first):
+        return boxes
+    least = np.minimum.reduceat(boxes[:2], first, axis=1)
+    return np.concatenate([least, np.maximum.reduceat(boxes[2:], first, axis=1)])
+
+
+def _lines(ink: FloatArray, strip: Strip, boxes: NDArray[np.integer], faint: float) -> list[Line]:
+    """Return the lines in boxes of a strip, each as wide as its ink."""
+    left, top, right, bottom = boxes
     beside = (bottom - top) // 2  # where a faint glyph would be lost otherwise
-    left, right = max(left - beside, 0), min(right + beside, ink.shape[1])
-    inked = ink[top:bottom, left:right].max(axis=0) > faint
-    left, right = left + int(inked.argmax()), right - int(inked[::-1].argmax())
-    inked = inked[inked.argmax() : len(inked) - inked[::-1].argmax()]
-    above = min(top, (bottom - top) // 2)
-    around = ink[top - above : bottom + (bottom - top) // 2, max(left - 1, 0) : right + 1].copy()
-    first = left + (int(inked.argmin()) or len(inked))  # where the first atom ends
-    start = max(top - 1, 0)
-    head, foot = _extent(ink[start : bottom + 1, left:first].max(axis=1).tolist())
-    return Line(square, left, top, right, bottom, around, above, inked, start + head, start + foot)
+    left, right = np.maximum(left - beside, 0), np.minimum(right + beside, strip.width)
+    densest = np.zeros((len(top), strip.width), np.float32)
+    for line, (x0, y0, x1, y1) in zip(densest, _each(left, top, right, bottom), strict=True):
+        np.maximum.reduce(ink[y0:y1, x0:x1], axis=0, out=line[x0:x1])
+    inked = densest > faint
+    left, right = inked.argmax(axis=1), strip.width - inked[:, ::-1].argmax(axis=1)
+    empty = ~inked & (np.arange(strip.width) > left[:, None])
+    past_atom = np.where(empty.any(axis=1), empty.argmax(axis=1), strip.width)
+    number = top // strip.pitch
+    offset = number * strip.pitch
+    head, foot = _extents(ink, left, np.maximum(top - 1, 0), past_atom, bottom + 1) - offset
+    above = np.minimum(top - offset, beside)
+    below = np.minimum(bottom + beside, offset + strip.height)
+    around = _each(np.maximum(left - 1, 0), top - above, right + 1, below)
+    return [
+        Line(
+            strip.squares[number],
+            *(x0, y0, x1, y1),
+            around=ink[up:down, west:east].copy(),
+            above=over,
+            inked=columns[x0:x1],
+            head=begin,
+            foot=end,
+        )
+        for number, (x0, y0, x1, y1), (west, up, east, down), over, columns, begin, end in zip(
+            number.tolist(),
+            _each(left, top - offset, right, bottom - offset),
+            around,
+            above.tolist(),
+            inked,
+            head.tolist(),
+            foot.tolist(),
+            strict=True,
+        )
+    ]
 
 
-def _runs(boxes: list[list[int]], *, begin: int, gap: float) -> list[list[list[int]]]:
-    """Split boxes (top, bottom, left, right) where an axis shows more than `gap` empty pixels.
-
-    Lists rather than arrays: there are few boxes, and there are many squares.
-    """
-    runs: list[list[list[int]]] = []
-    reach = -math.inf
-    for box in sorted(boxes, key=lambda box: box[begin]):
-        if box[begin] > reach + gap:
-            runs.append([])
-        runs[-1].append(box)
-        reach = max(reach, box[begin + 1])
-    return runs
+def _each(*edges: NDArray[np.integer]) -> list[list[int]]:
+    return [list(box) for box in zip(*(edge.tolist() for edge in edges), strict=True)]
 
 
-def _reach(boxes: list[list[int]], begin: int) -> int:
-    """Return how far boxes reach along an axis."""
-    return max(box[begin + 1] for box in boxes) - min(box[begin] for box in boxes)
-
-
-def _extent(profile: list[float]) -> tuple[float, float]:
-    """Return where ink begins and ends along a profile; pixel k reaches from k to k + 1."""
-    full = max(profile)
-    inside = [k for k, ink in enumerate(profile) if ink >= 0.5 * full]
-    first, last = inside[0], inside[-1]
-    # A pixel that ink covers by a part shows that part.
-    above = sum(profile[max(first - 1, 0) : first + 1]) / full
-    below = sum(profile[last : last + 2]) / full
-    return first + 1 - above, last + below
+def _extents(
+    ink: FloatArray,
+    left: NDArray[np.integer],
+    top: NDArray[np.integer],
+    right: NDArray[np.integer],
+    bottom: NDArray[np.integer],
+) -> NDArray[np.float64]:
+    """Return (2, n): where the ink of each box begins and ends; row k reaches from k to k + 1."""
+    # A row without ink on either side.
+    profile = np.zeros((len(top), int((bottom - top).max(initial=0)) + 2))
+    for line, (x0, y0, x1, y1) in zip(profile, _each(left, top, right, bottom), strict=True):
+        line[1 : 1 + y1 - y0] = np.maximum.reduce(ink[y0:y1, x0:x1], axis=1)
+    full = profile.max(axis=1)
+    inside = profile >= 0.5 * full[:, None]
+    own = np.arange(len(profile))
+    first = inside.argmax(axis=1)
+    last = profile.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
+    # A row that ink covers by a part shows that part.
+    above = (profile[own, first - 1] + profile[own, first]) / full
+    below = (profile[own, last] + profile[own, last + 1]) / full
+    return np.stack([top + first - above, top + (last - 1 + below)])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import islice
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.labels.glyphs import ABOVE, BELOW, DIGIT, WIDE, GlyphBank, glyph_bank, unit
-from cryocorr_tui.core.labels.lines import Line, Place
+from cryocorr_tui.core.labels.lines import Place
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["Glyph", "read_place"]
@@ -19,6 +21,7 @@ __all__ = ["Glyph", "read_place"]
 SLIPS = (-1, 0, 1)  # rows by which a base line may be measured wrongly
 LEAST_DIGIT = 6.0  # pixels; in smaller print 6 and 8 are one
 SAMPLE = 8  # lines of a place that tell its font
+AT_ONCE = 16  # lines whose pictures fit the cache
 THINNEST, THICKEST = 0.08, 1.4  # widths of a glyph in heights of a digit
 LEAST_FIT = 0.8  # mean correlation of the lines of a place with one font; print has more
 RIM = 0.5  # pixels, the soft end of a glyph
@@ -26,8 +29,7 @@ VALLEY = 0.92  # of the ink on both sides: where touching glyphs may be cut
 COST = 0.02  # of a glyph, in heights of a digit: two halves must fit clearly better than the whole
 
 
-@dataclass(frozen=True)
-class Glyph:
+class Glyph(NamedTuple):
     """One glyph as read.
 
     Attributes
@@ -57,35 +59,38 @@ class Glyph:
 
 @dataclass(frozen=True, eq=False)
 class _Pieces:
-    """Stretches of a line that may be one glyph each.
+    """Stretches of lines that may be one glyph each, ordered by where they end, then begin.
 
     Attributes
     ----------
-    cuts : list of int
-        Columns where glyphs may begin or end.
-    inked : list of bool
-        Whether there is ink between a cut and the next.
-    ends : list of (int, int)
-        First and last cut of each piece.
+    cuts : (c,) int
+        Columns of their line where glyphs may begin or end: those of each atom, in turn.
+    starts : (c,) bool
+        Whether a cut is where an atom begins.
+    atoms : (lines,) int
+        How many atoms each line has.
+    first, last : (n,) int
+        The cuts between which a piece lies.
+    line : (n,) int
+        The line that it is part of.
     """
 
-    cuts: list[int]
-    inked: list[bool]
-    ends: list[tuple[int, int]]
+    cuts: NDArray[np.intp]
+    starts: NDArray[np.bool_]
+    atoms: NDArray[np.intp]
+    first: NDArray[np.intp]
+    last: NDArray[np.intp]
+    line: NDArray[np.intp]
 
     @property
     def spans(self) -> NDArray[np.intp]:
         """First and past-the-last column of each piece, (n, 2)."""
-        return np.asarray(np.array(self.cuts)[np.array(self.ends)], np.intp)
+        return np.stack([self.cuts[self.first], self.cuts[self.last]], axis=1)
 
     @property
-    def inked_width(self) -> int:
-        """How many columns lie between cuts that hold ink between them."""
-        return sum(
-            right - left
-            for left, right, ink in zip(self.cuts, self.cuts[1:], self.inked, strict=False)
-            if ink
-        )
+    def ends(self) -> NDArray[np.intp]:
+        """The last cut of each atom."""
+        return np.flatnonzero(np.append(self.starts[1:], True))
 
 
 def read_place(place: Place) -> list[tuple[Glyph, ...]]:
@@ -101,142 +106,178 @@ def read_place(place: Place) -> list[tuple[Glyph, ...]]:
     if place.digit < LEAST_DIGIT:
         return unread
     bank = glyph_bank(place.digit)
-    fits = _fits(place, bank)
+    fits = _fits(_some(place, 0, SAMPLE), bank)
     if fits.max() < LEAST_FIT:
         return unread
     slip, font = np.unravel_index(int(fits.argmax()), fits.shape)
-    return _decode(place, bank.of_font(int(font)), SLIPS[slip])
-
-
-def _pieces(line: Line, digit: float) -> _Pieces:
-    cuts, inked = _cuts(line, digit)
-    ends = []
-    for first, has_ink in enumerate(inked):
-        if not has_ink:
-            continue
-        for last in range(first + 1, len(cuts)):
-            width = cuts[last] - cuts[first]
-            if not inked[last - 1] or (last > first + 1 and width > THICKEST * digit):
-                break
-            if last == first + 1 or width >= THINNEST * digit:
-                ends.append((first, last))
-    return _Pieces(cuts, inked, ends)
-
-
-def _cuts(line: Line, digit: float) -> tuple[list[int], list[bool]]:
-    """Return the columns where glyphs may begin or end, and which stretches between hold ink."""
-    columns = line.ink[line.above : line.above + line.bottom - line.top].sum(axis=0).tolist()
-    cuts: list[int] = []
-    inked: list[bool] = []
-    for left, right in line.atoms.tolist():
-        if cuts:
-            inked.append(False)
-        inside = _valleys(columns[left:right]) if right - left > 0.5 * digit else []
-        stretch = [left, *(left + x for x in inside), right]
-        cuts += stretch
-        inked += [True] * (len(stretch) - 1)
-    return cuts, inked
-
-
-def _valleys(ink: list[float]) -> list[int]:
-    """Return the columns at which a run of ink is thinner than on both sides."""
-    before = list(accumulate(ink, max))
-    after = list(accumulate(ink[::-1], max))[::-1]
+    own = bank.of_font(int(font))
     return [
-        k
-        for k in range(1, len(ink) - 1)
-        if ink[k] <= min(ink[k - 1], ink[k + 1])
-        and ink[k] < VALLEY * min(before[k - 1], after[k + 1])
+        line
+        for first in range(0, len(place.lines), AT_ONCE)
+        for line in _decode(_some(place, first, first + AT_ONCE), own, SLIPS[slip])
     ]
 
 
-def _pictures(line: Line, spans: NDArray[np.intp], foot: float, digit: float) -> FloatArray:
-    """Return stretches of a line as pictures of glyphs, standardised.
+def _some(place: Place, first: int, last: int) -> Place:
+    return Place(place.lines[first:last], place.digit, place.feet[first:last])
 
-    Digits are `DIGIT` rows high there and stand on the row of `foot`.
+
+def _pieces(place: Place) -> _Pieces:
+    """Return the pieces of all lines of a place."""
+    atoms = np.concatenate([line.atoms for line in place.lines])
+    count = np.array([len(line.atoms) for line in place.lines])
+    line_of = np.repeat(np.arange(len(count)), count)
+    inside, valleys = _valleys(place, atoms, line_of)
+    number = np.concatenate([np.repeat(np.arange(len(atoms)), 2), inside])
+    cuts = np.concatenate([atoms.ravel(), valleys])
+    order = np.lexsort((cuts, number))
+    cuts, number = cuts[order], number[order]
+    first, last = [], []
+    for apart in range(1, len(cuts)):
+        begin = np.flatnonzero(number[apart:] == number[:-apart])
+        if not len(begin):
+            break
+        width = cuts[begin + apart] - cuts[begin]
+        if apart > 1:
+            digits = width / place.digit
+            begin = begin[(digits >= THINNEST) & (digits <= THICKEST)]
+        first.append(begin)
+        last.append(begin + apart)
+    begin, end = np.concatenate(first), np.concatenate(last)
+    order = np.lexsort((begin, end))
+    begin, end = begin[order], end[order]
+    starts = np.diff(number, prepend=-1) > 0
+    return _Pieces(cuts, starts, count, begin, end, line_of[number[begin]])
+
+
+def _valleys(
+    place: Place, atoms: NDArray[np.intp], line_of: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where atoms wider than a glyph are thinner than on both sides: atoms and columns."""
+    wide = np.flatnonzero(atoms[:, 1] - atoms[:, 0] > 0.5 * place.digit)
+    if not len(wide):
+        return wide, wide
+    columns = [
+        line.ink[line.above : line.above + line.bottom - line.top].sum(axis=0)
+        for line in place.lines
+    ]
+    ink = np.zeros((len(wide), int((atoms[wide, 1] - atoms[wide, 0]).max())), np.float32)
+    for row, line, (left, right) in zip(
+        ink, line_of[wide].tolist(), atoms[wide].tolist(), strict=True
+    ):
+        row[: right - left] = columns[line][left:right]
+    before = np.maximum.accumulate(ink, axis=1)[:, :-2]
+    after = np.maximum.accumulate(ink[:, ::-1], axis=1)[:, -3::-1]
+    here = ink[:, 1:-1]
+    thin = here <= np.minimum(ink[:, :-2], ink[:, 2:])
+    # Past its end, the ink of an atom is 0, and so is what follows.
+    thin &= here < VALLEY * np.minimum(before, after).astype(np.float64)
+    atom, column = np.nonzero(thin)
+    return wide[atom], atoms[wide[atom], 0] + column + 1
+
+
+def _pictures(place: Place, pieces: _Pieces, slip: int) -> FloatArray:
+    """Return pieces of the lines of a place as pictures of glyphs, standardised.
+
+    Digits are `DIGIT` rows high there and stand on the row of their line's foot, if that is `slip`
+    rows off.
     """
-    pixels = digit / DIGIT  # per row or column of a picture
+    pixels = place.digit / DIGIT  # per row or column of a picture
+    ink = _stacked([line.ink for line in place.lines])
     # Distances are from the pixels' edges; the centre of pixel k lies at k + 0.5.
-    weight = line.ink.sum(axis=0)
-    moment = weight * (np.arange(len(weight)) + 0.5)
-    sums = np.zeros((2, len(weight) + 1))
-    np.cumsum([weight, moment], axis=1, out=sums[:, 1:])
-    weights, moments = sums[:, spans[:, 1]] - sums[:, spans[:, 0]]
+    weight = ink.sum(axis=1)
+    moment = weight * (np.arange(ink.shape[2]) + 0.5)
+    sums = np.zeros((2, len(weight), weight.shape[1] + 1))
+    np.cumsum([weight, moment], axis=2, out=sums[..., 1:])
+    spans = pieces.spans
+    weights, moments = sums[:, pieces.line, spans[:, 1]] - sums[:, pieces.line, spans[:, 0]]
     centre = moments / np.maximum(weights, 1e-6)
-    base = foot - (line.top - line.above)
-    down = (np.arange(ABOVE + DIGIT + BELOW) + 0.5 - ABOVE - DIGIT) * pixels + base - 0.5
+    base = place.feet - slip * pixels - [line.top - line.above for line in place.lines]
+    down = (np.arange(ABOVE + DIGIT + BELOW) + 0.5 - ABOVE - DIGIT) * pixels + base[:, None] - 0.5
     across = (np.arange(WIDE) + 0.5 - WIDE / 2) * pixels + centre[:, None] - 0.5
-    ink = line.ink
     if pixels > 1.25:  # else pixels would be skipped
-        ink = cv2.GaussianBlur(ink, (0, 0), 0.4 * pixels, borderType=cv2.BORDER_CONSTANT)
-    rows = np.maximum(0, 1 - np.abs(down[:, None] - np.arange(len(ink)))).astype(np.float32)
-    columns = (rows @ ink).T.copy()
+        ink = _stacked([_softened(line.ink, pixels) for line in place.lines])
+    rows = np.maximum(0, 1 - np.abs(down[..., None] - np.arange(ink.shape[1]))).astype(np.float32)
+    columns = (rows @ ink).swapaxes(1, 2).reshape(-1, down.shape[1])
     left = np.floor(across).astype(np.intp)
     share = (across - left).astype(np.float32)
-    pictures = np.zeros((len(spans), WIDE, len(down)), np.float32)
+    start = pieces.line[:, None] * ink.shape[2]
+    nearest = []
     for column, part in ((left, 1 - share), (left + 1, share)):
         part[(column < spans[:, :1]) | (column >= spans[:, 1:])] = 0
-        pictures += part[..., None] * columns.take(column, axis=0, mode="clip")
-    return unit(pictures)
+        nearest.append(columns.take(start + column, axis=0, mode="clip"))
+        nearest[-1] *= part[..., None]
+    before, after = nearest
+    before += after
+    return unit(before)
+
+
+def _stacked(parts: Sequence[FloatArray]) -> FloatArray:
+    """Return (n, h, w): parts of any shape, 0 below and to the right of them."""
+    height, width = (max(part.shape[axis] for part in parts) for axis in (0, 1))
+    stack = np.zeros((len(parts), height, width), np.float32)
+    for room, part in zip(stack, parts, strict=True):
+        room[: part.shape[0], : part.shape[1]] = part
+    return stack
+
+
+def _softened(ink: FloatArray, pixels: float) -> FloatArray:
+    soft = cv2.GaussianBlur(ink, (0, 0), 0.4 * pixels, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(soft, np.float32)
 
 
 def _fits(place: Place, bank: GlyphBank) -> FloatArray:
-    """Return (slips, fonts): how well the first lines can be read, mean correlation."""
-    lines = [_pieces(line, place.digit) for line in place.lines[:SAMPLE]]
-    ends = np.cumsum([len(line.ends) for line in lines])[:-1]
-    best = []
-    for slip in SLIPS:
-        pictures = [
-            _pictures(line, pieces.spans, _slipped(foot, slip, place.digit), place.digit)
-            for line, pieces, foot in zip(place.lines, lines, place.feet, strict=False)
-        ]
-        scores = np.concatenate(pictures) @ bank.vectors.T
-        best.append(scores.reshape(len(scores), bank.fonts.max() + 1, -1).max(axis=2))
-    fits = [
-        _best_mean(line, scores, place.digit)
-        for line, scores in zip(lines, np.split(np.concatenate(best, axis=1), ends), strict=True)
-    ]
-    return np.asarray(np.mean(fits, axis=0).reshape(len(SLIPS), -1), np.float32)
-
-
-def _slipped(foot: float, slip: int, digit: float) -> float:
-    """Return a base line that is `slip` rows of a picture off, in pixels."""
-    return foot - slip * digit / DIGIT
+    """Return (slips, fonts): how well lines can be read, mean correlation."""
+    pieces = _pieces(place)
+    fonts = int(bank.fonts.max()) + 1
+    scores = np.concatenate(
+        [
+            (_pictures(place, pieces, slip) @ bank.vectors.T)
+            .reshape(len(pieces.line), fonts, -1)
+            .max(axis=2)
+            for slip in SLIPS
+        ],
+        axis=1,
+    )
+    value, _ = _best(pieces, scores, place.digit)
+    ends = pieces.ends
+    first = np.cumsum(pieces.atoms) - pieces.atoms
+    inked = np.add.reduceat(pieces.cuts[ends] - pieces.cuts[pieces.starts], first)
+    fits = np.add.reduceat(value[ends], first) / inked[:, None]
+    return np.asarray(fits.mean(axis=0).reshape(len(SLIPS), fonts), np.float32)
 
 
 def _decode(place: Place, bank: GlyphBank, slip: int) -> list[tuple[Glyph, ...]]:
     numeric = np.flatnonzero(np.char.isdigit(bank.characters) | (bank.characters == "."))
-    read = []
-    for line, foot in zip(place.lines, place.feet, strict=True):
-        pieces = _pieces(line, place.digit)
-        spans = pieces.spans
-        pictures = _pictures(line, spans, _slipped(foot, slip, place.digit), place.digit)
-        scores = pictures @ bank.vectors.T
-        path = _best_path(pieces, scores.max(axis=1).tolist(), place.digit)
-        # At either end of a glyph a pixel is inked in part.
-        ends = (spans[path] + (RIM, -RIM)) / place.digit
-        unexplained = np.maximum(1 - np.maximum(scores[path], 0) ** 2, 1e-3).astype(np.float64)
-        order = numeric[np.argsort(unexplained[:, numeric], axis=1)[:, :2]]
-        best = unexplained.argmin(axis=1)
-        residue, rival = np.take_along_axis(unexplained, order, axis=1).T
-        read.append(
-            tuple(
-                map(
-                    Glyph,
-                    bank.characters[best].tolist(),
-                    bank.characters[order[:, 0]].tolist(),
-                    residue.tolist(),
-                    (rival / residue).tolist(),
-                    (residue / unexplained.min(axis=1)).tolist(),
-                    *ends.T.tolist(),
-                )
-            )
+    pieces = _pieces(place)
+    scores = _pictures(place, pieces, slip) @ bank.vectors.T
+    _, into = _best(pieces, scores.max(axis=1)[:, None], place.digit)
+    path = _path(pieces, into)
+    # At either end of a glyph a pixel is inked in part.
+    ends = (pieces.spans[path] + (RIM, -RIM)) / place.digit
+    unexplained = np.maximum(1 - np.maximum(scores[path], 0) ** 2, 1e-3).astype(np.float64)
+    order = numeric[np.argsort(unexplained[:, numeric], axis=1)[:, :2]]
+    best = unexplained.argmin(axis=1)
+    residue, rival = np.take_along_axis(unexplained, order, axis=1).T
+    glyphs = list(
+        map(
+            Glyph,
+            bank.characters[best].tolist(),
+            bank.characters[order[:, 0]].tolist(),
+            residue.tolist(),
+            (rival / residue).tolist(),
+            (residue / unexplained.min(axis=1)).tolist(),
+            *ends.T.tolist(),
         )
-    return read
+    )
+    count = np.bincount(pieces.line[path], minlength=len(place.lines)).tolist()
+    return [tuple(islice(rest, n)) for rest in [iter(glyphs)] for n in count]
 
 
-def _best_mean(pieces: _Pieces, scores: FloatArray, digit: float) -> NDArray[np.float64]:
-    """Return the mean score by width of the glyphs that explain a line best.
+def _best(
+    pieces: _Pieces, scores: FloatArray, digit: float
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Divide atoms into the glyphs that explain them best.
 
     Parameters
     ----------
@@ -247,43 +288,35 @@ def _best_mean(pieces: _Pieces, scores: FloatArray, digit: float) -> NDArray[np.
 
     Returns
     -------
-    (n,) float64
+    (cuts, n) float64
+        Score by width of what explains an atom best up to each cut, less the glyphs' costs.
+    (cuts,) int
+        The last piece of it in the first reading; −1 where an atom begins.
     """
     gain = scores * np.diff(pieces.spans, axis=1) - COST * digit
-    value = np.full((len(pieces.cuts), scores.shape[1]), -math.inf)
-    value[0] = 0
-    # By their last cut, with the blanks among them, so that what they begin with is known.
-    steps = [(last, first, gain[k]) for k, (first, last) in enumerate(pieces.ends)]
-    blank = np.zeros(scores.shape[1])
-    steps += [(cut + 1, cut, blank) for cut, ink in enumerate(pieces.inked) if not ink]
-    for last, first, gained in sorted(steps, key=lambda step: step[0]):
-        np.maximum(value[last], value[first] + gained, out=value[last])
-    return np.asarray(value[-1] / pieces.inked_width)
+    value = np.where(pieces.starts[:, None], 0.0, np.full(scores.shape[1], -math.inf))
+    into = np.full(len(value), -1)
+    begin = np.flatnonzero(pieces.starts)
+    place_in_atom = np.arange(len(value)) - np.repeat(begin, np.diff(begin, append=len(value)))
+    step = place_in_atom[pieces.last]
+    for number in range(1, int(step.max()) + 1):
+        own = np.flatnonzero(step == number)
+        reached = value[pieces.first[own]] + gain[own]
+        last = pieces.last[own]
+        groups = np.flatnonzero(np.diff(last, prepend=-1))
+        value[last[groups]] = np.maximum.reduceat(reached, groups)
+        chosen = np.flatnonzero(reached[:, 0] == value[last, 0])[::-1]
+        into[last[chosen]] = own[chosen]  # the first of equals
+    return value, into
 
 
-def _best_path(pieces: _Pieces, scores: list[float], digit: float) -> list[int]:
-    """Divide a line into the glyphs that explain it best, from left to right."""
-    # Lists rather than arrays: the steps are few and small, and there are many lines.
-    cuts, count = pieces.cuts, len(pieces.cuts)
-    value = [0.0] + [-math.inf] * (count - 1)
-    via = [-1] * count  # −1: nothing is printed before this cut
-    into: list[list[int]] = [[] for _ in cuts]
-    for piece, (_, last) in enumerate(pieces.ends):
-        into[last].append(piece)
-    for cut in range(1, count):
-        if not pieces.inked[cut - 1]:
-            value[cut] = value[cut - 1]
-        for piece in into[cut]:
-            first = pieces.ends[piece][0]
-            reached = value[first] + scores[piece] * (cuts[cut] - cuts[first]) - COST * digit
-            if reached > value[cut]:
-                value[cut], via[cut] = reached, piece
-    chosen: list[int] = []
-    cut = count - 1
-    while cut > 0:
-        if via[cut] >= 0:
-            chosen.append(via[cut])
-            cut = pieces.ends[via[cut]][0]
-        else:
-            cut -= 1
-    return chosen[::-1]
+def _path(pieces: _Pieces, into: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the pieces that lead to the end of each atom, from left to right, line by line."""
+    path = []
+    at = pieces.ends
+    while len(at):
+        piece = into[at]
+        path.append(piece)
+        at = pieces.first[piece]
+        at = at[~pieces.starts[at]]
+    return np.sort(np.concatenate(path))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cryocorr_tui.core.labels.ink import label_type
+from cryocorr_tui.core.labels.ink import label_type, median_of
+from cryocorr_tui.core.labels.strips import Strip
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["find_bars", "find_plate", "has_frame"]
@@ -34,38 +35,59 @@ SIDE = 0.35  # share of each side that a frame must be seen along; text may stan
 FRAME = 0.55  # the same of all four
 
 
-def find_bars(grey: Bytes, strokes: FloatArray) -> Mask:
+def find_bars(grey: Bytes, strokes: FloatArray, strip: Strip) -> Iterator[tuple[int, Mask]]:
     """Find white scale bars and their captions, whichever way they run.
 
     Parameters
     ----------
-    grey : (h, w) uint8
+    grey : (n · pitch, w) uint8
         Inverted to find black ones.
-    strokes : (h, w) float32
+    strokes : (n · pitch, w) float32
         Ink of thin white strokes, 0…1.
+    strip : Strip
+        How the squares lie in both.
 
-    Returns
-    -------
-    (h, w) bool
+    Yields
+    ------
+    int, (h, w) bool
+        Number of a square in its strip that has some, and the pixels of them.
     """
-    found = np.zeros(grey.shape, bool)
-    least = max(12, round(LEAST_LENGTH * min(grey.shape))) | 1  # odd: opening shifts no line
+    least = max(12, round(LEAST_LENGTH * min(strip.height, strip.width))) | 1  # odd: no shift
     bright = ((strokes > 0.5) & (grey > 200)).view(np.uint8)
-    level = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((1, least), np.uint8))
-    upright = cv2.morphologyEx(bright, cv2.MORPH_OPEN, np.ones((least, 1), np.uint8))
-    if level.any():
-        found |= _level_bars(grey, strokes, bright, level)
-    if upright.any():
-        turned = (np.ascontiguousarray(part.T) for part in (grey, strokes, bright, upright))
-        found |= _level_bars(*turned).T
-    return found
+    windows = (1, least), (least, 1)
+    level, upright = (strip.erode(bright, window) for window in windows)
+    is_level, is_upright = (_any_of_each(strip, lines) for lines in (level, upright))
+    for number in np.flatnonzero(is_level | is_upright).tolist():
+        own, ink, white = (
+            strip.each(grey)[number],
+            strip.each(strokes)[number],
+            strip.each(bright)[number],
+        )
+        found = np.zeros((strip.height, strip.width), bool)
+        if is_level[number]:
+            lines = cv2.dilate(strip.each(level)[number], np.ones(windows[0], np.uint8))
+            found |= _level_bars(own, ink, white, lines)
+        if is_upright[number]:
+            lines = cv2.dilate(strip.each(upright)[number], np.ones(windows[1], np.uint8))
+            found |= _level_bars(own.T, ink.T, white.T, lines.T).T
+        if found.any():
+            yield number, found
+
+
+def _any_of_each(strip: Strip, lines: Bytes) -> NDArray[np.bool_]:
+    """Say which squares of a strip show any pixel, where none lies between them."""
+    return np.asarray(lines.reshape(len(strip.squares), -1).max(axis=1) > 0)
 
 
 def _level_bars(grey: Bytes, strokes: FloatArray, bright: Bytes, lines: Bytes) -> Mask:
     """Find the bars that run from left to right, among the straight `lines` of `bright` pixels."""
     found = np.zeros(grey.shape, bool)
     kind = label_type(grey.shape)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8, ltype=kind)
+    x, y, wide, high = cv2.boundingRect(lines)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(
+        lines[y : y + high, x : x + wide], connectivity=8, ltype=kind
+    )
+    stats[:, :2] += x, y
     bars = [bar for *bar, area in stats[1:].tolist() if _is_bar(grey, bar, area)]
     if not bars:
         return found
@@ -161,8 +183,8 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
     if not between.any():
         return none
     ground = grey[top:bottom, left:right][between]
-    level = _median(ground)
-    if _median(np.abs(ground - np.float32(level))) > FLAT:
+    level = median_of(ground)
+    if np.count_nonzero(np.abs(ground - np.float32(level)) <= FLAT) < 0.5 * len(ground):
         return none
     height, width = grey.shape
     reach = max(6, 2 * (bottom - top))
@@ -171,7 +193,7 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
     near = grey[y0:y1, x0:x1]
     beyond = np.ones(near.shape, bool)
     beyond[reach // 2 : -(reach // 2), reach // 2 : -(reach // 2)] = False
-    apart = abs(_median(near[beyond]) - level)
+    apart = abs(median_of(near[beyond]) - level)
     if apart < APART:
         return none
     same = (np.abs(near - np.float32(level)) < 0.4 * apart) | overlay[y0:y1, x0:x1]
@@ -191,13 +213,6 @@ def find_plate(grey: Bytes, overlay: Mask, box: tuple[int, int, int, int]) -> tu
         slice(max(y0 + y - SHADOW, 0), y0 + y + high + SHADOW),
         slice(max(x0 + x - SHADOW, 0), x0 + x + wide + SHADOW),
     )
-
-
-def _median(values: NDArray[np.generic]) -> float:
-    """Return the median of a few values; NumPy's own is made for many."""
-    ordered = np.sort(values, axis=None)
-    middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
-    return float(middle.mean())
 
 
 def has_frame(ink: FloatArray, square: tuple[int, int, int, int]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -14,6 +13,7 @@ from cryocorr_tui.core.labels.ink import label_type, stroke_ink
 from cryocorr_tui.core.labels.lines import Line, Place, find_lines, places_of
 from cryocorr_tui.core.labels.meaning import Meaning, read_lines
 from cryocorr_tui.core.labels.shapes import find_bars
+from cryocorr_tui.core.labels.strips import Strip, strips_of
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["take_strokes"]
@@ -58,65 +58,75 @@ def take_strokes(
     dark : bool
         Look for black print instead of white.
     """
-    lines = _lines_by_white(greys, masks, dark=dark)
+    squares = np.random.default_rng(0).permutation(len(greys)).tolist()
+    first, others = squares[:FIRST], squares[FIRST:]
+    lines: dict[float, list[Line]] = {white: [] for white in WHITE}
+    _add_lines(lines, first, greys, masks, dark=dark)
     said: list[tuple[Line, Meaning]] = []
     height = float(np.median([len(grey) for grey in greys]))
-    for found in lines.values():
+    unprinted = masks
+    for white, found in lines.items():
+        promising = _may_print(found, masks) if others else True
+        if others and (promising or white == WHITE[0]):  # bars are there in any case
+            _add_lines({white: found} if promising else {}, others, greys, unprinted, dark=dark)
+        if not promising:
+            continue
+        found.sort(key=lambda line: line.square)
         earlier = [mask.copy() for mask in masks]
-        for place, read in _printed_places(found, earlier, height):
-            for line, meaning in read:
+        if white == WHITE[0]:
+            unprinted = earlier
+        for place, read, new in _printed_places(found, earlier, height):
+            for (line, meaning), is_new in zip(read, new, strict=True):
                 grey, mask = greys[line.square], masks[line.square]
-                if not _is_masked(line, earlier[line.square]):
+                if is_new:
                     whole = not meaning.text or _is_all(
                         line, _ink_beside(line, ~grey if dark else grey, mask), place.digit
                     )
                     said.append((line, meaning if whole else Meaning()))
                 left, top, right, bottom = _box_around([line])
                 mask[top:bottom, left:right] |= line.rim > RIM
-            # On other squares, what is printed here could not even be told to be a line.
-            anywhere = _box_around(place.lines)
-            for square in set(range(len(greys))) - {line.square for line in place.lines}:
-                grey, mask = greys[square], masks[square]
-                (ink,) = _clear(_strokes(~grey if dark else grey, mask), WHITE[:1])
-                mask |= _print_in(ink, anywhere)
+            _mask_around(place, greys, masks, dark=dark)
     return said
 
 
-def _lines_by_white(
-    greys: Sequence[Bytes], masks: Sequence[Mask], *, dark: bool
-) -> dict[float, list[Line]]:
-    """Add bars to masks; return the lines of each of `WHITE` in the order of their squares.
-
-    Where too few lines of some of the squares stand at one place, none are looked for on the
-    others, and none are returned.
-    """
-    lines: dict[float, list[Line]] = {white: [] for white in WHITE}
-    squares = np.random.default_rng(0).permutation(len(greys)).tolist()
-    for done, square in enumerate(squares):
-        if done == FIRST:
-            lines = {white: found for white, found in lines.items() if _may_print(found)}
-        grey, mask = greys[square], masks[square]
-        ink = _without_bars(~grey if dark else grey, mask)
-        for found, clear in zip(lines.values(), _clear(ink, list(lines)), strict=True):
-            found += find_lines(clear, square, full=FULL_STROKE, faint=FAINT_STROKE)
-    for found in lines.values():
-        found.sort(key=lambda line: line.square)
-    return lines
+def _mask_around(
+    place: Place, greys: Sequence[Bytes], masks: Sequence[Mask], *, dark: bool
+) -> None:
+    """Add the print at a place to the masks of squares on which it could not be told for a line."""
+    anywhere = _box_around(place.lines)
+    lineless = sorted(set(range(len(greys))) - {line.square for line in place.lines})
+    for strip in strips_of([grey.shape for grey in greys], lineless):
+        _, strokes = _strokes(greys, masks, strip, dark=dark)
+        (clear,) = _clear(strokes, strip, WHITE[:1])
+        for square, ink in zip(strip.squares, strip.each(clear), strict=True):
+            masks[square] |= _print_in(ink, anywhere)
 
 
-def _may_print(lines: Sequence[Line]) -> bool:
-    """Say whether enough of the lines of the first squares stand at one place."""
-    return next(places_of(lines, HINT * FIRST), None) is not None
+def _add_lines(
+    lines: dict[float, list[Line]],
+    squares: Sequence[int],
+    greys: Sequence[Bytes],
+    masks: Sequence[Mask],
+    *,
+    dark: bool,
+) -> None:
+    """Add the lines on some squares for each white to `lines`, and their bars to masks."""
+    for strip in strips_of([grey.shape for grey in greys], squares):
+        bright, ink = _strokes(greys, masks, strip, dark=dark)
+        for number, bars in find_bars(bright, ink, strip):
+            masks[strip.squares[number]][bars] = True
+            strip.each(ink)[number][bars] = 0
+        for found, clear in zip(lines.values(), _clear(ink, strip, list(lines)), strict=True):
+            found += find_lines(clear, strip, full=FULL_STROKE, faint=FAINT_STROKE)
 
 
-def _without_bars(bright: Bytes, mask: Mask) -> FloatArray:
-    """Add the bars of a square to `mask`, and return the ink of its other strokes."""
-    ink = _strokes(bright, mask)
-    bars = find_bars(bright, ink)
-    if bars.any():
-        mask |= bars
-        ink[bars] = 0
-    return ink
+def _may_print(lines: Sequence[Line], masks: Sequence[Mask]) -> bool:
+    """Say whether enough of the lines of the first squares stand at one place, any not masked."""
+    return any(
+        not _is_masked(line, masks[line.square])
+        for place in places_of(lines, HINT * FIRST)
+        for line in place.lines
+    )
 
 
 def _is_all(line: Line, rows: FloatArray, digit: float) -> bool:
@@ -137,52 +147,66 @@ def _is_masked(line: Line, mask: Mask) -> bool:
     return bool(2 * np.count_nonzero(masked) > np.count_nonzero(inked))
 
 
-def _strokes(bright: Bytes, mask: Mask) -> FloatArray:
-    """Return the ink of strokes that are not known to be overlay."""
-    ink = stroke_ink(bright, widest=_widest(bright))
-    ink[mask] = 0
-    return ink
+def _strokes(
+    greys: Sequence[Bytes], masks: Sequence[Mask], strip: Strip, *, dark: bool
+) -> tuple[Bytes, FloatArray]:
+    """Return squares, inverted where `dark`, and the ink of strokes not known to be overlay."""
+    bright = strip.lay(greys, 0)
+    if dark:
+        bright = ~bright
+    widest = _widest(strip.height, strip.width)
+    ink = stroke_ink(bright, strip.open(bright, (2 * widest + 1, 2 * widest + 1)))
+    ink[strip.lay(masks, True)] = 0
+    return bright, ink
 
 
 def _ink_beside(line: Line, bright: Bytes, mask: Mask) -> FloatArray:
     """Return the ink of strokes in the rows of a line."""
-    widest = _widest(bright)
+    widest = _widest(*bright.shape)
     top = max(line.top - 2 * widest, 0)
-    ink = stroke_ink(bright[top : line.bottom + 2 * widest], widest=widest)
+    rows = bright[top : line.bottom + 2 * widest]
+    window = np.ones((2 * widest + 1, 2 * widest + 1), np.uint8)
+    ink = stroke_ink(rows, cv2.morphologyEx(rows, cv2.MORPH_OPEN, window))
     ink = ink[line.top - top : line.bottom - top]
     ink[mask[line.top : line.bottom]] = 0
     return ink
 
 
-def _widest(bright: Bytes) -> int:
+def _widest(height: int, width: int) -> int:
     """Return how many pixels a stroke on a square may be wide."""
-    return int(max(3, round(STROKE * min(bright.shape))))
+    return int(max(3, round(STROKE * min(height, width))))
 
 
-def _clear(ink: FloatArray, whites: Sequence[float]) -> Iterator[FloatArray]:
-    """Yield the ink of strokes that are white somewhere and rise above the picture's grain."""
-    sample = ink[1::4, 1::4].ravel()
-    grain = GRAIN * float(np.partition(sample, int(0.9 * len(sample)))[int(0.9 * len(sample))])
-    level = math.inf
+def _clear(ink: FloatArray, strip: Strip, whites: Sequence[float]) -> Iterator[FloatArray]:
+    """Yield the ink of strokes that are white somewhere and rise above their square's grain."""
+    sample = strip.each(ink)[:, 1::4, 1::4].reshape(len(strip.squares), -1)
+    ninth = int(0.9 * sample.shape[1])
+    grain = GRAIN * np.partition(sample, ninth, axis=1)[:, ninth].astype(np.float64)
+    last = None
     for white in whites:
-        full = ink >= white
-        if not full.any():
-            yield np.zeros_like(ink)
-            continue
-        last, level = level, min(max(grain, 0.3), white - 0.05)
-        if level != last:
+        level = np.minimum(np.maximum(grain, 0.3), white - 0.05).astype(np.float32)
+        if last is None or (level != last).any():
+            last = level
+            above = ink > np.repeat(level, strip.pitch)[:, None]
             count, labels = cv2.connectedComponents(
-                (ink > level).view(np.uint8), connectivity=8, ltype=label_type(ink.shape)
+                above.view(np.uint8), connectivity=8, ltype=label_type(ink.shape)
             )
-        whole = np.zeros(count, np.uint8)
-        whole[labels[full]] = 1
-        yield ink * cv2.dilate(whole.take(labels), np.ones((3, 3), np.uint8))
+            at = np.flatnonzero(above)  # few, so that only these are looked at from here on
+            stroke, density = labels.ravel()[at], ink.ravel()[at]
+        whole = np.zeros(count, bool)
+        whole[stroke[density >= white]] = True
+        kept = np.zeros(ink.shape, np.uint8)
+        kept.ravel()[at[whole[stroke]]] = 1
+        yield cv2.copyTo(ink, cv2.dilate(kept, np.ones((3, 3), np.uint8)))
 
 
 def _printed_places(
     lines: Sequence[Line], masks: Sequence[Mask], height: float
-) -> Iterator[tuple[Place, list[tuple[Line, Meaning]]]]:
-    """Yield the places whose lines are print rather than parts of particles, with what they say."""
+) -> Iterator[tuple[Place, list[tuple[Line, Meaning]], list[bool]]]:
+    """Yield the places whose lines are print rather than parts of particles.
+
+    With each come its lines, what they say, and whether most of their ink is not yet masked.
+    """
     squares = len(masks)
     least = COMMON * squares if squares >= FEW else 1
     for place in places_of(lines, least):
@@ -191,7 +215,7 @@ def _printed_places(
             read = read_lines(place, squares)
             readable = sum(bool(meaning.text) for _, meaning in read)
             if readable >= CONVINCING * len(read) or _is_regular(place, squares, height):
-                yield place, read
+                yield place, read, new
 
 
 def _is_regular(place: Place, squares: int, height: float) -> bool:
