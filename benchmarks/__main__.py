@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME…] [--quick] [--large] [--data FOLDER]`` prints tables."""
+"""``python -m benchmarks [NAME…] [--quick] [--large] [--data DIR] [--plots DIR]``: tables."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ BENCHMARKS = {
     "quality": "benchmarks.quality_scores",
     "significance": "benchmarks.significance",
     "app": "benchmarks.app",
+    "displacement": "benchmarks.displacement",
 }
 
 
@@ -40,12 +41,20 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="tiny sizes: only that all runs")
     parser.add_argument("--large", action="store_true", help="also N = 1000 to 20,000 (minutes)")
-    parser.add_argument("--data", type=Path, help="folder of real stacks/ and montages/")
+    parser.add_argument("--data", type=Path, help="folder of real stacks/, montages/ and dic/")
+    parser.add_argument("--plots", type=Path, help="folder for the plots of some measurements")
     arguments = parser.parse_args()
     names = arguments.names or list(BENCHMARKS)
     if unknown := [name for name in names if name not in BENCHMARKS]:
         parser.error(f"{unknown[0]} is none of {', '.join(BENCHMARKS)}")
-    options = Options(quick=arguments.quick, large=arguments.large, data=arguments.data)
+    if arguments.plots is not None:
+        arguments.plots.mkdir(parents=True, exist_ok=True)
+    options = Options(
+        quick=arguments.quick,
+        large=arguments.large,
+        data=arguments.data,
+        plots=arguments.plots,
+    )
     print(f"`python -m benchmarks {' '.join(sys.argv[1:])}` on {machine()}", flush=True)
     for name in names:
         began = time.perf_counter()

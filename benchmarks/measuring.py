@@ -19,7 +19,7 @@ from benchmarks.peak_memory import peak_memory
 from cryocorr_tui.core.backend import Backend, usable_cpus
 from cryocorr_tui.core.similarity import warm_up
 
-__all__ = ["Measured", "Options", "Table", "machine", "measured", "sgemm_rate"]
+__all__ = ["Cell", "Measured", "Options", "Table", "machine", "measured", "sgemm_rate"]
 
 T = TypeVar("T")
 Cell = str | int | float
@@ -36,12 +36,15 @@ class Options:
     large : bool
         Also what takes minutes: N = 1000.
     data : Path or None
-        Folder of real ``stacks`` and ``montages``.
+        Folder of real ``stacks``, ``montages`` and ``dic``.
+    plots : Path or None
+        Folder for plots, where a measurement has some.
     """
 
     quick: bool = False
     large: bool = False
     data: Path | None = None
+    plots: Path | None = None
 
 
 @dataclass(frozen=True)

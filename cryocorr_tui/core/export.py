@@ -13,14 +13,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cryocorr_tui.core.displacement import SweepCell
 from cryocorr_tui.core.files import atomic_path
 from cryocorr_tui.core.grouping import mean_inside
 from cryocorr_tui.core.matching import Matches
@@ -37,6 +36,9 @@ from cryocorr_tui.core.model import (
 )
 from cryocorr_tui.core.scoring import pair_reason, pair_score, pair_weight
 from cryocorr_tui.core.store import SYMMETRIC_FIELDS, RunStore
+
+if TYPE_CHECKING:
+    from cryocorr_tui.core.displacement import SweepCell
 
 __all__ = [
     "ALL_PAIRS_LIMIT",

@@ -6,13 +6,16 @@ Colours are those of viridis, which every kind of colour vision sees in order of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cryocorr_tui.core.displacement import SweepCell
 from cryocorr_tui.core.model import DisplacementField, FloatArray
+
+if TYPE_CHECKING:
+    from cryocorr_tui.core.displacement import SweepCell
 
 __all__ = [
     "arrows",

@@ -49,6 +49,16 @@ def test_a_rotation_or_strain_has_no_outlier_not_even_in_its_corners(truth):
     assert not find_outliers(*truth(Y, X), ALL, threshold=2).any()
 
 
+def test_a_vector_without_valid_neighbours_is_judged_by_those_beyond():
+    dy, dx = (part.copy() for part in SMOOTH)
+    valid = ALL.copy()
+    valid[9:12, 9:12] = False
+    valid[10, 10] = True
+    assert not find_outliers(dy, dx, valid, threshold=2).any()
+    dx[10, 10] += 3
+    assert find_outliers(dy, dx, valid, threshold=2)[10, 10]
+
+
 def test_what_is_not_valid_neither_judges_nor_is_judged():
     dy, dx = (part.copy() for part in SMOOTH)
     valid = ALL.copy()

@@ -106,7 +106,7 @@ def _reasons(level: Level, matches: Matches, settings: DisplacementSettings) -> 
     found = {
         "masked": masked,
         "constant": constant,
-        "out of image": matches.outside | (weak & _expected_outside(level, matches)),
+        "out of image": matches.outside | (weak & _expected_outside(level, matches, weak)),
         "no match": ~matches.matched,
         "low correlation": weak,
         "no subpixel fit": ~matches.refined,
@@ -121,9 +121,12 @@ def _reasons(level: Level, matches: Matches, settings: DisplacementSettings) -> 
     return np.select([found[name] for name in names], names, default="")
 
 
-def _expected_outside(level: Level, matches: Matches) -> NDArray[np.bool_]:
-    """Return (n,) bool: which subsets the good ones around them expect out of the picture."""
-    expected = matches.expected_next(level.grid)
+def _expected_outside(level: Level, matches: Matches, weak: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (n,) bool: which subsets the good ones around them expect out of the picture.
+
+    Nobody asks where none is `weak`.
+    """
+    expected = matches.expected_next(level.grid) if weak.any() else None
     if expected is None:
         return np.zeros(len(level.grid), dtype=bool)
     return leaves_picture(level, expected.warps(level.grid), level.grid.corners)

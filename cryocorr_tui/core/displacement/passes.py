@@ -27,7 +27,7 @@ __all__ = ["Matcher", "Matches", "leaves_picture"]
 
 MEMORY = 1.0  # GB, beyond which nothing gets faster
 # Subsets between two events: a cancel waits for them. On the host they shall fit the cache.
-TOGETHER_ON_HOST, TOGETHER_ON_CARD = 128, 4096
+TOGETHER_ON_HOST, TOGETHER_ON_CARD = 256, 4096
 LEAST_EXPECTED = 0.5  # coefficient from which a match helps to predict the next pass
 DRIFT = 0.125  # blocks, 2 px at least, that a refined match may lie from the peak of the search
 TURNS = (0.0, -8.0, 8.0, -16.0, 16.0, -24.0, 24.0)  # degrees tried in the coarsest picture

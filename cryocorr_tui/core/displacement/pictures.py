@@ -79,8 +79,8 @@ def reference_picture(
 def deformed_picture(picture: FloatArray, smoothing: float = 0.0) -> Deformed:
     """Prepare a picture (height, width), NaN where not known."""
     values = _prepared(picture, smoothing)
-    coefficients = ndimage.spline_filter(values, 3, output=np.float64, mode="mirror")
-    padded = np.pad(coefficients, MARGIN, mode="reflect").astype(np.float32)
+    coefficients = ndimage.spline_filter(values, 3, output=np.float32, mode="mirror")
+    padded = np.pad(coefficients, MARGIN, mode="reflect")
     return Deformed(values, np.isfinite(picture), padded)
 
 
@@ -120,11 +120,13 @@ def halved(picture: FloatArray) -> FloatArray:
 def _prepared(picture: FloatArray, smoothing: float) -> FloatArray:
     """Return zero mean and unit variance, smoothed; single precision then always suffices."""
     known = np.isfinite(picture)
-    values = picture[known].astype(np.float64)
-    spread = values.std() or 1.0
-    standard = np.where(known, (picture - values.mean()) / spread, 0).astype(np.float32)
+    whole = bool(known.all())
+    (mean,), (spread,) = cv2.meanStdDev(picture, mask=None if whole else known.view(np.uint8))
+    standard = ((picture - mean) / (spread or 1.0)).astype(np.float32)
+    if not whole:
+        standard = np.where(known, standard, np.float32(0))
     smooth = smoothed(standard, smoothing)
-    if smoothing and not known.all():
+    if smoothing and not whole:
         # What is not known shall not darken what is beside it.
         part = smoothed(known.astype(np.float32), smoothing)
         smooth = np.where(known, smooth / np.where(known, part, 1), np.float32(0))

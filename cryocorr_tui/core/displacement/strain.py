@@ -19,7 +19,7 @@ def strain(
     """Return the Green-Lagrange strain of a field.
 
     The gradients are those of a plane through the valid vectors of a window, by least squares (Pan
-    et al. 2009, doi:10.1016/j.optlaseng.2008.10.001, local linear fit).
+    et al. 2009, doi:10.1016/j.optlaseng.2008.10.014, pointwise least squares).
 
     Parameters
     ----------

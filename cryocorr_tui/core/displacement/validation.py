@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -25,7 +26,8 @@ def find_outliers(
     A vector's distance from the median of its valid neighbours, over the median of their own
     distances from it plus `NOISE` (Westerweel & Scarano 2005, doi:10.1007/s00348-005-0016-6). The
     plane that the field follows as a whole, such as a rotation, is taken off first, as it would
-    hide outliers inside the field and make some of its corners.
+    hide outliers inside the field and make some of its corners. Neighbours are the 8 around a
+    vector, or the 24 where fewer than 3 of these are valid.
 
     Parameters
     ----------
@@ -44,17 +46,38 @@ def find_outliers(
     outlier = np.zeros_like(valid)
     for _ in range(ROUNDS):
         trusted = valid & ~outlier
-        squared = np.zeros(dy.shape)
-        for part in parts:
-            around = _neighbours(np.where(trusted, part, np.nan))
-            median = _median(around)
-            spread = _median(np.abs(around - median[..., None]))
-            squared += ((part - median) / (spread + NOISE)) ** 2
-        enough = _neighbours(trusted.astype(np.float64), 0.0).sum(axis=-1) >= FEWEST
+        squared, enough = _normalised(parts, trusted, reach=1)
+        if not enough[valid].all():
+            farther, enough_farther = _normalised(parts, trusted, reach=2)
+            squared = np.where(enough, squared, farther)
+            enough |= enough_farther
         before, outlier = outlier, valid & enough & (squared > threshold**2)
         if np.array_equal(before, outlier):
             break
     return outlier
+
+
+def _normalised(
+    parts: Sequence[Vectors], trusted: NDArray[np.bool_], *, reach: int
+) -> tuple[Vectors, NDArray[np.bool_]]:
+    """Return squared normalised distances from the median of what lies around, and where enough do.
+
+    Parameters
+    ----------
+    parts : sequence of (rows, columns) float64
+    trusted : (rows, columns) bool
+        What judges.
+    reach : int
+        Vectors to either side.
+    """
+    squared = np.zeros(trusted.shape)
+    for part in parts:
+        around = _neighbours(np.where(trusted, part, np.nan), reach=reach)
+        median = _median(around)
+        spread = _median(np.abs(around - median[..., None]))
+        squared += ((part - median) / (spread + NOISE)) ** 2
+    number = _neighbours(trusted.astype(np.float64), 0.0, reach).sum(axis=-1)
+    return squared, number >= FEWEST
 
 
 def replaced(
