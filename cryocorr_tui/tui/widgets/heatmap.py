@@ -75,9 +75,9 @@ class Heatmap(Widget, can_focus=True):
         Binding("home,0", "edge(-1)", "First class of the row", show=False, id="map.home"),
         Binding("end,dollar_sign", "edge(1)", "Last class of the row", show=False, id="map.end"),
         Binding("G", "last_row", "Last row", show=False, id="map.last_row"),
-        Binding("plus,equals_sign", "zoom(1)", "Zoom in", key_display="+", id="map.zoom_in"),
-        Binding("minus", "zoom(-1)", "Zoom out", key_display="-", id="map.zoom_out"),
-        Binding("enter", "open", "Open the pair", id="map.open"),
+        Binding("plus,equals_sign", "zoom(1)", "Zoom in", show=False, id="map.zoom_in"),
+        Binding("minus", "zoom(-1)", "Zoom out", show=False, id="map.zoom_out"),
+        Binding("enter", "open", "Open", tooltip="Open the pair", id="map.open"),
     ]
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
