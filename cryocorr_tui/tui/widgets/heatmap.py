@@ -181,10 +181,10 @@ class Heatmap(Widget, can_focus=True):
 
     def cursor_in_words(self) -> str:
         """Return where in the whole matrix the screen is."""
-        place = self._place
-        return (
-            f"row {place[0] + 1}/{self._rows.ids.size}, column {place[1] + 1}/{self._cols.ids.size}"
-        )
+        row, column = (place + 1 for place in self._place)
+        rows, columns = self._rows.ids.size, self._cols.ids.size
+        of_rows = "" if rows == columns else f" of {rows}"
+        return f"row {row}{of_rows}, column {column} of {columns}"
 
     # --- keys and mouse
 

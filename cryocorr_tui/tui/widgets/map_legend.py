@@ -12,7 +12,7 @@ from cryocorr_tui.tui.keyed import append_keyed
 
 __all__ = ["MapLegend"]
 
-RAMP_WIDTH = 10
+RAMP_WIDTH = 8
 
 FIELD_NAMES = {
     "score": "score",
