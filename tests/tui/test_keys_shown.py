@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from running_app import app_of, until
 from textual.widgets import Footer
@@ -12,6 +16,7 @@ from cryocorr_tui.tui.app import STEPS
 from cryocorr_tui.tui.screens.help import HelpScreen
 
 MOST_KEYS = 7
+LIST_KEYS = Path(__file__).parents[2] / "docs" / "list_keys.py"
 
 
 @pytest.mark.parametrize("number", range(1, len(STEPS) + 1))
@@ -38,3 +43,10 @@ async def test_the_palette_and_the_help_name_every_action_once(finished_run: Run
         explained = [what for _, what in HelpScreen(app.screen)._keys]
         assert len(explained) == len(set(explained))
         assert "Copy selected text" not in explained
+
+
+def test_the_page_of_keys_is_up_to_date_and_an_id_is_of_one_action() -> None:
+    listing = runpy.run_path(str(LIST_KEYS))
+    assert listing["PAGE"].read_text(encoding="utf-8") == listing["page"](), "run docs/list_keys.py"
+    counts = Counter(binding.id for binding in listing["bindings"]())
+    assert max(counts.values()) == 1, counts.most_common(3)
