@@ -528,9 +528,11 @@ class CryocorrApp(PictureHost[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Offer every action in the palette."""
         yield from super().get_system_commands(screen)
-        for active in screen.active_bindings.values():
+        # Each action once, whatever number of keys it has; those of Textual itself have no id.
+        actions = {active.binding.id: active for active in screen.active_bindings.values()}
+        for name, active in actions.items():
             binding = active.binding
-            if binding.description and active.enabled:
+            if name and binding.description and active.enabled:
                 yield SystemCommand(
                     binding.description,
                     binding.tooltip or f"Key {self.get_key_display(binding)}",

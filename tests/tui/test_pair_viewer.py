@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from snapshots import lines_of
 from textual.pilot import Pilot
 
 from cryocorr_tui.core.model import Pose
@@ -69,6 +71,23 @@ async def test_it_opens_at_the_found_pose_with_its_scores_and_everything_in_sigh
         assert len(viewer.query("#viewer-plots > *")) == 2
         for panel in viewer.query(Panel):
             assert panel.drawing is not None
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 48)])
+async def test_names_of_numbers_are_whole_however_long_those_of_files_are(
+    finished_run: Run, size: tuple[int, int]
+) -> None:
+    classes = [
+        replace(item, source=f"of_a_job_with_a_long_name_{Path(item.source).name}")
+        for item in finished_run.classes
+    ]
+    long_names = replace(finished_run, classes=classes)
+    async with opened(long_names, 0, 1, size=size) as (pilot, viewer):
+        while not viewer.query_one("#viewer-numbers").display or viewer.page == "plots":
+            await press(pilot, "tab")
+        screen = "\n".join(strip.text for strip in lines_of(pilot.app))
+        for name in ("pixel size", "shift y, x", "same source", "first.mrcs #1"):
+            assert name in screen
 
 
 async def test_b_is_turned_by_hand_and_scores_follow_until_it_is_brought_back(

@@ -73,7 +73,14 @@ class DetectScreen(StepScreen):
             tooltip="All squares, or hunt one view (reference mode)",
             id="detect.mode",
         ),
-        Binding("o", "knobs", "Knobs", tooltip="How squares are looked for", id="detect.knobs"),
+        Binding(
+            "o",
+            "knobs",
+            "Knobs",
+            show=False,
+            tooltip="How squares are looked for",
+            id="detect.knobs",
+        ),
     ]
 
     def __init__(self) -> None:

@@ -255,7 +255,7 @@ class FilesScreen(StepScreen):
             facts.update("")
             return
         if seen is not None and seen.problem and not self._mark(self._seen).kind:
-            facts.update(f"{self._seen.name}\n{seen.problem}")
+            facts.update(seen.problem)  # which names the file
             return
         more = seen.problem or seen.told if seen is not None else ""
         words = self._mark(self._seen).words

@@ -13,6 +13,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from cryocorr_tui.core.grouping import groups_at, moved_cut, redundancy
+from cryocorr_tui.tui.keyed import append_keyed
 from cryocorr_tui.tui.screens.step import StepScreen
 from cryocorr_tui.tui.session import Changed
 from cryocorr_tui.tui.widgets.class_sheet import ClassSheet
@@ -46,7 +47,7 @@ class GroupsScreen(StepScreen):
         Binding(
             "plus,equals_sign",
             "cut(-1)",
-            "More",
+            "More groups",
             key_display="+",
             id="groups.more",
             tooltip="Move the cut by one merge: more groups",
@@ -54,7 +55,8 @@ class GroupsScreen(StepScreen):
         Binding(
             "minus",
             "cut(1)",
-            "Fewer",
+            "Fewer groups",
+            show=False,
             key_display="-",
             id="groups.fewer",
             tooltip="Move the cut by one merge: fewer groups",
@@ -89,6 +91,7 @@ class GroupsScreen(StepScreen):
             "d",
             "redundant",
             "Redundant",
+            show=False,
             id="groups.redundant",
             tooltip="Drop all of the group but its representative",
         ),
@@ -275,9 +278,9 @@ class GroupsScreen(StepScreen):
         text = Text()
         text.append(f"{sizes.size} groups", style="bold")
         text.append(f", {int((sizes == 1).sum())} of one class")
-        text.append(f"  cut at blend {1 - groups.threshold:.3f} ({how})")
-        text.append(f"  redundant {spare.classes} of {spare.of} ({spare.part:.0%}{behind})")
-        text.append(f"  kept {choices.n - len(choices.dropped)}, dropped {len(choices.dropped)}")
+        append_keyed(text, "+ -", f"cut at blend {1 - groups.threshold:.3f} ({how})")
+        append_keyed(text, "d", f"redundant {spare.classes} of {spare.of}{behind}")
+        append_keyed(text, "space", f"dropped {len(choices.dropped)}")
         return text
 
     # --- the cut

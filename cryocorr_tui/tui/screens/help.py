@@ -54,7 +54,7 @@ def _keys(screen: Screen[Any]) -> list[tuple[str, str]]:
     keys: dict[str, list[str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if binding.description and not binding.system:
+        if binding.description and binding.id:  # those of Textual itself have no id
             shown = screen.app.get_key_display(binding)
             keys.setdefault(binding.tooltip or binding.description, []).append(shown)
     return [(" ".join(dict.fromkeys(shown)), what) for what, shown in keys.items()]

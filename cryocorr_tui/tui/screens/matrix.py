@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 
 from cryocorr_tui.core.model import FloatArray, Groups
 from cryocorr_tui.core.ranking import Ranker, Ranking
@@ -38,14 +38,23 @@ class MatrixScreen(StepScreen):
         " scored yet. Zoomed out, a cell shows the best of several pairs, and the cursor stands on"
         " it. In group order the strip above shows at which height neighbours are joined."
     )
+    # Those that are hidden here stand in the legend, or in the help.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "best(1)", "Next best", id="matrix.next"),
         Binding("N", "best(-1)", "Previous best pair", show=False, id="matrix.previous"),
-        Binding("o", "order", "Order", tooltip="Order: source, quality, group", id="matrix.order"),
+        Binding(
+            "o",
+            "order",
+            "Order",
+            show=False,
+            tooltip="Order: source, quality, group",
+            id="matrix.order",
+        ),
         Binding(
             "m",
             "metric",
             "Metric",
+            show=False,
             tooltip="Metric: score, blend (not weighted by quality), NCC, SSIM, NMI, FRC",
             id="matrix.metric",
         ),
@@ -53,6 +62,7 @@ class MatrixScreen(StepScreen):
             "t",
             "threshold",
             "Threshold",
+            show=False,
             tooltip="Threshold below which pairs are dimmed and n does not go",
             id="matrix.threshold",
         ),
@@ -78,10 +88,9 @@ class MatrixScreen(StepScreen):
 
     def compose_step(self) -> ComposeResult:
         """Lay out the map beside the pair under its cursor."""
+        yield MapLegend()
         with Horizontal():
-            with Vertical(id="matrix-map"):
-                yield MapLegend()
-                yield Heatmap()
+            yield Heatmap()
             yield PairPanel()
 
     def on_mount(self) -> None:

@@ -55,7 +55,9 @@ PAGES = {
     "numbers": {"b", "numbers"},
     "plots": {"plots", "summary"},
 }
-WIDEST = {False: 17, True: 24}  # characters of a number, or of the end of a name
+SIDE, ROOMY_SIDE = 52, 0.42  # columns of numbers and plots, or their part, as in app.tcss
+NAMES = 17  # of which the names of numbers take so many, and the gaps
+WIDEST = 24  # characters of a number, or of the end of a name
 ALONE = {"a", "numbers"}  # of a class with itself
 
 
@@ -364,7 +366,8 @@ class PairViewer(Screen[None]):
 
     def _show_numbers(self) -> None:
         self.query_one("#viewer-title", Static).update(self._title())
-        widest = WIDEST[self.roomy]
+        side = int(ROOMY_SIDE * self.app.size.width) if self.roomy else SIDE
+        widest = min((side - NAMES) // 2, WIDEST)
         self.query_one("#viewer-numbers", Static).update(as_table(self._rows(), widest))
         summary = "" if self.pair is None else in_short(self._rows_of_pair())
         self.query_one("#viewer-summary", Static).update(summary)

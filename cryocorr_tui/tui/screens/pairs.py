@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from cryocorr_tui.tui.keyed import append_keyed
 from cryocorr_tui.tui.screens.step import StepScreen
 from cryocorr_tui.tui.session import Changed
 from cryocorr_tui.tui.widgets.filter_field import FilterField
@@ -40,12 +41,12 @@ class PairsScreen(StepScreen):
         " chance that two unrelated classes are that much alike; it is known when the run is"
         " finished. The text filter takes class ids (12), a pair (12-40) or a part of a file name."
     )
-    # Those that are hidden here stand in the line of filters.
+    # Most of those that are hidden here stand in the line of filters.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "sort", "Sort", id="pairs.sort", tooltip="Sort by the next measure"),
         Binding("slash", "find", "Find", key_display="/", id="pairs.find", tooltip="Find by text"),
-        Binding("0", "clear", "Clear filters", id="pairs.clear"),
-        Binding("y", "copy", "Copy", id="pairs.copy", tooltip="Copy the pair's numbers"),
+        Binding("0", "clear", "Clear filters", show=False, id="pairs.clear"),
+        Binding("y", "copy", "Copy the pair's numbers", show=False, id="pairs.copy"),
         Binding("t", "least('score')", "Least score to show", show=False, id="pairs.score"),
         Binding("w", "least('quality')", "Least quality to show", show=False, id="pairs.quality"),
         Binding(
@@ -185,23 +186,19 @@ class PairsScreen(StepScreen):
         """Say what is shown of all, and how."""
         gallery, wanted = self.query_one(PairGallery), self.wanted
         scored = 0 if self._ranker is None else self._ranker.scored
-        group = "all groups" if wanted.group is None else f"group {wanted.group}"
-        parts = [
-            ("s", f"by {self.sort}", True),
-            ("t", f"score ≥ {wanted.score:g}", wanted.score > 0),
-            ("w", f"quality ≥ {wanted.quality:g}", wanted.quality > 0),
-            ("o", f"{wanted.sources} sources", wanted.sources != "all"),
-            (
-                "i",
-                group if wanted.grouping == "all" else f"{wanted.grouping} groups",
-                wanted.grouping != "all" or wanted.group is not None,
-            ),
-            ("/", wanted.text or "text", bool(wanted.text)),
+        inside = "" if wanted.group is None else f"group {wanted.group}"
+        grouping = "" if wanted.grouping == "all" else f"{wanted.grouping} groups"
+        parts = [  # keys, what they filter by, and how it is filtered
+            ("s", "", f"by {self.sort}"),
+            ("t", "score", f"score ≥ {wanted.score:g}" if wanted.score else ""),
+            ("w", "quality", f"quality ≥ {wanted.quality:g}" if wanted.quality else ""),
+            ("o", "sources", "" if wanted.sources == "all" else f"{wanted.sources} sources"),
+            ("i", "groups", grouping or inside),
+            ("/", "text", wanted.text),
         ]
         line = Text(f"{gallery.count:,} of {scored:,}", style="bold")
-        for key, words, is_set in parts:
-            line.append(f"  {key} ", style="dim")
-            line.append(words, style="bold" if is_set else "dim")
+        for key, field, how in parts:
+            append_keyed(line, key, how or field, "bold" if how else "dim")
         self.query_one("#filters", Static).update(line)
 
     def action_sort(self) -> None:

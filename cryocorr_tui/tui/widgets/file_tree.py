@@ -78,6 +78,7 @@ class FileTree(Tree[Entry]):
             "a",
             "choose_all",
             "All",
+            show=False,
             tooltip="Choose all files of this folder that hold class averages",
             id="files.choose_all",
         ),

@@ -18,7 +18,7 @@ class FilterField(Horizontal):
     """Asks for a line of text; enter takes it, escape leaves all as it was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "Leave", id="filter.leave"),
+        Binding("escape", "leave", "Leave", id="text.leave"),
     ]
 
     def __init__(self) -> None:

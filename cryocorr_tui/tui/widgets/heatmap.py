@@ -75,9 +75,9 @@ class Heatmap(Widget, can_focus=True):
         Binding("home,0", "edge(-1)", "First class of the row", show=False, id="map.home"),
         Binding("end,dollar_sign", "edge(1)", "Last class of the row", show=False, id="map.end"),
         Binding("G", "last_row", "Last row", show=False, id="map.last_row"),
-        Binding("plus,equals_sign", "zoom(1)", "Zoom in", key_display="+", id="map.zoom_in"),
-        Binding("minus", "zoom(-1)", "Zoom out", key_display="-", id="map.zoom_out"),
-        Binding("enter", "open", "Open the pair", id="map.open"),
+        Binding("plus,equals_sign", "zoom(1)", "Zoom in", show=False, id="map.zoom_in"),
+        Binding("minus", "zoom(-1)", "Zoom out", show=False, id="map.zoom_out"),
+        Binding("enter", "open", "Open", tooltip="Open the pair", id="map.open"),
     ]
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -186,10 +186,10 @@ class Heatmap(Widget, can_focus=True):
 
     def cursor_in_words(self) -> str:
         """Return where in the whole matrix the screen is."""
-        place = self._place
-        return (
-            f"row {place[0] + 1}/{self._rows.ids.size}, column {place[1] + 1}/{self._cols.ids.size}"
-        )
+        row, column = (place + 1 for place in self._place)
+        rows, columns = self._rows.ids.size, self._cols.ids.size
+        of_rows = "" if rows == columns else f" of {rows}"
+        return f"row {row}{of_rows}, column {column} of {columns}"
 
     # --- keys and mouse
 

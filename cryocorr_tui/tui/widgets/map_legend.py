@@ -8,10 +8,11 @@ from rich.text import Text
 from textual.widgets import Static
 
 from cryocorr_tui.tui.colormaps import COLORMAPS, ramp
+from cryocorr_tui.tui.keyed import append_keyed
 
 __all__ = ["MapLegend"]
 
-RAMP_WIDTH = 12
+RAMP_WIDTH = 8
 
 FIELD_NAMES = {
     "score": "score",
@@ -29,7 +30,7 @@ class MapLegend(Static):
     def __init__(self) -> None:
         super().__init__()
         self._colormap, self._span = COLORMAPS[0], (0.0, 1.0)
-        self._field, self._told = "score", ""
+        self._field, self._order, self._threshold, self._place = "score", "source", 0.0, ""
 
     def colours(self, colormap: str, span: tuple[float, float]) -> None:
         """Show another ramp, from one value to another."""
@@ -40,20 +41,22 @@ class MapLegend(Static):
         self, *, field: str, order: str, threshold: float, pooled: int, place: str
     ) -> None:
         """Say how the map is arranged."""
-        told = [f"order {order}"]
-        if threshold > 0:
-            told.append(f"threshold {threshold:g}")
-        if pooled > 1:
-            told.append(f"a cell is the best of {pooled}×{pooled}")
-        self._field, self._told = field, " · ".join([*told, place])
+        best_of = f"a cell is the best of {pooled}×{pooled} · " if pooled > 1 else ""
+        self._field, self._order, self._threshold = field, order, threshold
+        self._place = best_of + place
         self.refresh()
 
     def render(self) -> Text:
         """Return the line."""
         colours = 2**24 if self.app.console.color_system == "truecolor" else 256
         low, high = self._span
-        line = Text(f"{FIELD_NAMES[self._field]} {low:.2f} ", no_wrap=True, overflow="ellipsis")
+        line = Text(no_wrap=True, overflow="ellipsis").append("m ", "dim")
+        line.append(f"{FIELD_NAMES[self._field]} {low:.2f} ")
         for colour in ramp(self._colormap, RAMP_WIDTH, colours=colours):
             line.append(" ", Style(bgcolor=Color.from_rgb(*colour)))
-        line.append(f" {high:.2f}  {self._told}")
-        return line
+        line.append(f" {high:.2f}")
+        append_keyed(line, "o", f"order {self._order}")
+        append_keyed(
+            line, "t", f"threshold {self._threshold:g}" if self._threshold else "threshold"
+        )
+        return line.append(f"  {self._place}", "dim")
