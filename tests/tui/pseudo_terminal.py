@@ -76,6 +76,8 @@ class PseudoTerminal:
         environ = {key: value for key, value in os.environ.items() if key not in ("TMUX", "STY")}
         environ |= {"TERM": "xterm-256color", "PYTHONPATH": str(Path(__file__).parents[2])}
         environ.pop("COLORTERM", None)  # SSH drops it
+        for name in ("COLUMNS", "LINES"):  # of pytest's worker processes: they would rule
+            environ.pop(name, None)
         environ.pop("NO_COLOR", None)
         self.process = subprocess.Popen(
             [sys.executable, "-c", LAUNCH, *arguments],
