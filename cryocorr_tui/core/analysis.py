@@ -508,8 +508,8 @@ def _survey(run: Run) -> Generator[Event, None, Survey]:
         yield StageProgressed("surveying", rows)
     if found.at_largest_shift:
         yield Notice(
-            f"{found.at_largest_shift} similar pairs reach the largest shift that was searched, so "
-            "they may fit better beyond it; try a larger --max-shift."
+            f"Similar pairs that reach the largest shift searched: {found.at_largest_shift}. They "
+            "may fit better beyond it; try a larger --max-shift."
         )
     return found
 

@@ -62,6 +62,14 @@ def words(app: CryocorrApp, name: str) -> str:
     return str(app.screen.query_one(f"#detect-{name}", Static).content)
 
 
+async def test_a_long_name_ends_where_there_is_no_more_room(tmp_path: Path) -> None:
+    app = app_with(write_montage(tmp_path / f"{'long_' * 12}.png", particles(10, 48)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await taken(pilot, app)
+        await until(pilot, lambda: "10 squares" in words(app, "view"))
+        assert app.screen.query_one("#detect-view").content_size.height == 2
+
+
 async def test_the_squares_of_a_montage_are_found_and_drawn(montage: Path) -> None:
     app = app_with(montage)
     async with app.run_test(size=SIZE) as pilot:

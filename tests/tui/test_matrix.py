@@ -14,6 +14,7 @@ from cryocorr_tui.core.run import Run
 from cryocorr_tui.tui.app import CryocorrApp
 from cryocorr_tui.tui.score_map import HUNDREDTHS, UNKNOWN, ScoreMap
 from cryocorr_tui.tui.screens.matrix import MatrixScreen
+from cryocorr_tui.tui.session import Session
 from cryocorr_tui.tui.widgets.heatmap import Heatmap
 from cryocorr_tui.tui.widgets.map_legend import MapLegend
 from cryocorr_tui.tui.widgets.pair_panel import PairPanel
@@ -72,6 +73,13 @@ async def test_the_cursor_begins_at_the_best_pair_and_n_goes_down_from_there(
             await shown.press("n")
             await until(shown.pilot, lambda pair=pair: shown.map.cursor == pair)
         assert await shown.press("N") == best[2]
+
+
+async def test_before_there_is_a_run_the_matrix_says_what_to_do() -> None:
+    app = CryocorrApp(Session())
+    async with app.run_test() as pilot:
+        await pilot.press("3")
+        assert "press r" in app.screen.query_one(MapLegend).render().plain
 
 
 async def test_arrows_and_letters_move_by_a_class_and_stop_at_the_edge(finished_run: Run) -> None:

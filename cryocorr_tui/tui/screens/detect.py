@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -220,7 +219,7 @@ class DetectScreen(StepScreen):
 
     def _show_words(self) -> None:
         first_look = self._first_look
-        self.query_one("#detect-view", Static).update(_cropped(self._view_in_words()))
+        self.query_one("#detect-view", Static).update(self._view_in_words())
         self.query_one("#detect-square", Static).update(self._cursor_in_words())
         problem = self.session.problem or (first_look.problem if first_look else "")
         if not self.session.files and self._inputs is None:
@@ -229,7 +228,7 @@ class DetectScreen(StepScreen):
         line.update(problem)
         line.display = bool(problem)
         counts = "" if first_look is None else counts_in_words(first_look.classes)
-        self.query_one("#detect-counts", Static).update(_cropped(counts))
+        self.query_one("#detect-counts", Static).update(counts)
 
     def _view_in_words(self) -> str:
         view, inputs = self._view, self._inputs
@@ -241,7 +240,7 @@ class DetectScreen(StepScreen):
             sources = [k for k in range(len(inputs.sources)) if k not in self._views]
             name = Path(inputs.sources[sources[0]].source).name
             name = name if len(sources) == 1 else f"images of {len(sources)} files"
-            return f"{name}\n{number}by quality, the best first"
+            return f"{name}\n{number}best quality first"
         name = Path(inputs.sources[view].source).name
         detection = self._detection
         found = "looking for squares" if detection is None else f"{len(detection.squares)} squares"
@@ -431,11 +430,6 @@ class DetectScreen(StepScreen):
         if action == "view":
             return len(self._views) > 1
         return super().check_action(action, parameters)
-
-
-def _cropped(text: str) -> Text:
-    """Return lines that end where there is no more room."""
-    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _caption(item: ClassAverage, quality: Any) -> str:

@@ -13,6 +13,7 @@ from cryocorr_tui.tui.keyed import append_keyed
 __all__ = ["MapLegend"]
 
 RAMP_WIDTH = 8
+EMPTY = "No pairs yet: choose files (1) and press r; the map fills as they are scored."
 
 FIELD_NAMES = {
     "score": "score",
@@ -48,6 +49,8 @@ class MapLegend(Static):
 
     def render(self) -> Text:
         """Return the line."""
+        if not self._place:
+            return Text(EMPTY)
         colours = 2**24 if self.app.console.color_system == "truecolor" else 256
         low, high = self._span
         line = Text(no_wrap=True, overflow="ellipsis").append("m ", "dim")
