@@ -38,7 +38,7 @@ MAPS = {
 }
 
 LONG_SIDE, LONGEST_SIDE, LEAST_CELL = 1600, 3200, 8  # pixels of a canvas, and of a vector's cell
-ROOM = 7  # pixels of the screen from arrow to arrow, at least
+CELL = 8  # pixels of the screen: the smallest cell that is drawn in
 DIMMED = 0.4  # of the reference, under arrows
 CURSOR = (255, 60, 160)  # on no ramp
 ARROW, HALO, CROSS = (255, 214, 0), (0, 0, 0), (255, 255, 255)
@@ -117,16 +117,19 @@ def draw_map(
     return canvas
 
 
-def draw_arrows(reference: FloatArray, field: DisplacementField, *, pen: float) -> RGBPicture:
+def draw_arrows(
+    reference: FloatArray, field: DisplacementField, *, pen: float, room: float
+) -> RGBPicture:
     """Draw the vectors over the dimmed reference, only every second, third, … in little room.
 
-    The longest nearly reach the next one that is drawn. Parameters and result as of `draw_map`.
+    The longest nearly reach the next one that is drawn. Parameters and result as of `draw_map`;
+    `room` is the least number of pixels of the screen from arrow to arrow.
     """
     spacing = field.settings.spacing
     scale = canvas_scale(field.picture_shape, spacing)
     grey = np.rint(DIMMED * to_grey(reference)).astype(np.uint8)
     canvas = _enlarged(grey, scale)
-    every = max(1, int(np.ceil(ROOM * pen / (spacing * scale))))
+    every = max(1, int(np.ceil(room * pen / (spacing * scale))))
     longest = max(range_of(field.magnitude[shown(field)])[1], 1e-6)
     drawn = arrows(field, LONGEST * spacing * every / longest)
     place = np.rint((drawn[:, 0] - [field.y[0], field.x[0]]) / spacing).astype(int)
@@ -152,13 +155,15 @@ def with_cursor(
     """
     scale = canvas_scale(field.picture_shape, field.settings.spacing)
     centre = (float(field.y[k]) + 0.5) * scale, (float(field.x[k]) + 0.5) * scale
-    half = max(field.settings.spacing * scale, 4 * pen) / 2
+    half = max(field.settings.spacing * scale, 3 * pen) / 2
     first = round(centre[1] - half), round(centre[0] - half)
     last = round(centre[1] + half), round(centre[0] + half)
     drawn = canvas.copy()
     thick = max(1, round(pen))
-    cv2.rectangle(drawn, first, last, HALO, 3 * thick)
-    cv2.rectangle(drawn, first, last, CURSOR, 2 * thick)
+    if _roomy(field, scale, pen):
+        thick = max(1, round(2 * pen))
+        cv2.rectangle(drawn, first, last, HALO, thick + 2)
+    cv2.rectangle(drawn, first, last, CURSOR, thick)
     return drawn, centre
 
 
@@ -183,8 +188,8 @@ def _enlarged(grey: NDArray[np.uint8], scale: float) -> RGBPicture:
 
 
 def _cross_out(canvas: RGBPicture, field: DisplacementField, scale: float, pen: float) -> None:
-    """Cross out invalid vectors; of those replaced only one line is drawn."""
-    half = 0.35 * field.settings.spacing
+    """Cross out invalid vectors, of those replaced with one line; a dot where there is no room."""
+    half = 0.35 * field.settings.spacing if _roomy(field, scale, pen) else 0.0
     centres = np.stack([field.x, field.y], axis=1) + 0.5
     falling, rising = (
         np.array([[-half, -half], [half, half]]),
@@ -194,3 +199,8 @@ def _cross_out(canvas: RGBPicture, field: DisplacementField, scale: float, pen: 
     lines = [centres[wrong, None] + rising, centres[wrong & ~field.replaced, None] + falling]
     ends = np.rint(np.concatenate(lines) * scale).astype(np.int32)
     cv2.polylines(canvas, list(ends), isClosed=False, color=CROSS, thickness=max(1, round(pen)))
+
+
+def _roomy(field: DisplacementField, scale: float, pen: float) -> bool:
+    """Return whether the cell of a vector has pixels enough on the screen to draw in it."""
+    return field.settings.spacing * scale >= CELL * pen

@@ -189,8 +189,12 @@ class DisplacementScreen(StepScreen):
     def _on_map(self) -> bool:
         return self.view not in ("histograms", "sweep")
 
+    @property
+    def _tall(self) -> bool:
+        return self.app.size.height >= TALL
+
     def _lay_out(self) -> None:
-        tall, wide = self.app.size.height >= TALL, self.has_class("-wide")
+        tall, wide = self._tall, self.has_class("-wide")
         knobs = self._knobs_wanted or self.field is None
         self.query_one(FieldView).display = self._on_map
         self.query_one(FieldHistograms).display = self.view == "histograms"
@@ -220,8 +224,11 @@ class DisplacementScreen(StepScreen):
         compared = self.session.compared
         if compared is None:
             return Text("no pictures yet")
-        names = f"{compared.reference}\n→ {compared.deformed}"
-        return Text(names, no_wrap=True, overflow="ellipsis")
+        lines = [compared.reference, f"→ {compared.deformed}"]
+        if self.field is not None:
+            valid = self.field.valid
+            lines.append(f"{int(valid.sum())} of {len(valid)} vectors valid")
+        return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
     def _told(self) -> str:
         told = list(self._pictures.notes) if self._pictures else []
@@ -342,7 +349,8 @@ class DisplacementScreen(StepScreen):
             self.view = VIEWS[0]
         self.query_one(FieldView).show_field(message.pictures.reference, message.field)
         self._show()
-        self.notify(described(message.field), markup=False)
+        if not self._tall:  # else it stands on the screen
+            self.notify(described(message.field), markup=False)
 
     def on_displacement_screen_swept(self, message: Swept) -> None:
         """Show the sweep."""

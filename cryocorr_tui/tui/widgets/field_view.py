@@ -30,7 +30,7 @@ from cryocorr_tui.tui.field_views import (
     vector_at,
     with_cursor,
 )
-from cryocorr_tui.tui.graphics.terminal import Protocol
+from cryocorr_tui.tui.graphics.terminal import PLAIN, Protocol, Terminal
 from cryocorr_tui.tui.latest import LatestWins
 from cryocorr_tui.tui.widgets.picture import Picture, View
 
@@ -39,17 +39,19 @@ __all__ = ["FieldView"]
 ZOOMS = (1.0, 2.0, 4.0, 8.0, 16.0)
 PAGE = 10  # vectors
 RAMP_WIDTH = 12
+ROOM, ROOM_OF_PARTS = 16, 7  # pixels from arrow to arrow, at least: of the terminal, of characters
 PARTS = 2  # pixels of a cell, along each side, where pictures are characters
 
 
 @dataclass(frozen=True, eq=False)
 class _Wanted:
-    """What shall be drawn: a view of a field, with lines as wide as `pen`."""
+    """What shall be drawn: a view of a field, with lines as wide as `pen`, arrows `room` apart."""
 
     reference: FloatArray
     field: DisplacementField
     view: str
     pen: float
+    room: float
 
 
 class FieldView(Vertical, can_focus=True):
@@ -148,7 +150,8 @@ class FieldView(Vertical, can_focus=True):
         if field is None or reference is None or not self.picture.size:
             return
         self._tell(self._legend_of(field))
-        wanted = _Wanted(reference, field, self.view, self._pen_of(field))
+        room = ROOM if self._has_pixels else ROOM_OF_PARTS
+        wanted = _Wanted(reference, field, self.view, self._pen_of(field), room)
         self._drawer.ask(wanted)
 
     def _take(self, wanted: _Wanted, canvas: NDArray[np.uint8]) -> None:
@@ -167,25 +170,29 @@ class FieldView(Vertical, can_focus=True):
         """Return pixels of the canvas per pixel of the screen."""
         scale = canvas_scale(field.picture_shape, field.settings.spacing)
         height, width = (side * scale for side in field.picture_shape)
+        terminal: Terminal = getattr(self.app, "terminal", PLAIN)
         cell = (PARTS, PARTS)
-        terminal = getattr(self.app, "terminal", None)
-        if terminal is not None and terminal.protocol in (Protocol.KITTY, Protocol.SIXEL):
+        if self._has_pixels:
             cell = terminal.cell_height, terminal.cell_width
         room = self.picture.size
         fit = max(height / (room.height * cell[0]), width / (room.width * cell[1]))
         return float(fit / ZOOMS[self._zoom])
 
+    @property
+    def _has_pixels(self) -> bool:
+        terminal: Terminal = getattr(self.app, "terminal", PLAIN)
+        return terminal.protocol in (Protocol.KITTY, Protocol.SIXEL)
+
     def _legend_of(self, field: DisplacementField) -> Text:
-        valid = f"{int(field.valid.sum())} of {len(field.valid)} valid"
         if self.view == "arrows":
             low, high = magnitude_range(field)
-            return Text(f"arrows {low:.3g} to {high:.3g} px · {valid}")
+            return Text(f"arrows {low:.3g} to {high:.3g} px")
         drawn, unit = map_of(field, self.view), MAPS[self.view][1]
         line = Text(f"{self.view} {drawn.low:.3g} ", no_wrap=True, overflow="ellipsis")
         colours = 2**24 if self.app.console.color_system == "truecolor" else 256
         for colour in ramp("viridis", RAMP_WIDTH, colours=colours):
             line.append(" ", Style(bgcolor=Color.from_rgb(*colour)))
-        return line.append(f" {drawn.high:.3g} {unit}".rstrip()).append(f" · {valid}")
+        return line.append(f" {drawn.high:.3g} {unit}".rstrip())
 
     def _tell(self, legend: Text | str) -> None:
         self.legend = str(legend)
@@ -256,5 +263,5 @@ class FieldView(Vertical, can_focus=True):
 
 def _draw(wanted: _Wanted) -> NDArray[np.uint8]:
     if wanted.view == "arrows":
-        return draw_arrows(wanted.reference, wanted.field, pen=wanted.pen)
+        return draw_arrows(wanted.reference, wanted.field, pen=wanted.pen, room=wanted.room)
     return draw_map(wanted.reference, wanted.field, wanted.view, pen=wanted.pen)

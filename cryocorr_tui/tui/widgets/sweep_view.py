@@ -15,10 +15,13 @@ from textual.widgets import Static
 
 from cryocorr_tui.core.displacement import SweepCell
 from cryocorr_tui.core.field_drawing import coloured, draw_sweep
+from cryocorr_tui.tui.graphics.terminal import PLAIN, Protocol
 from cryocorr_tui.tui.pair_numbers import number
 from cryocorr_tui.tui.widgets.picture import Picture
 
 __all__ = ["SweepView"]
+
+ROOMY = 100  # columns from which on table and picture are seen together
 
 COLUMNS: dict[str, Callable[[SweepCell], str]] = {
     "block": lambda cell: f"{cell.block_size}",
@@ -44,6 +47,19 @@ class SweepView(Horizontal):
         """Show another sweep."""
         self.query_one("#sweep-table Static", Static).update(_table(cells))
         self.query_one(Picture).show(draw_sweep(cells))
+
+    def on_mount(self) -> None:
+        """Follow the terminal: only pixels show the letters of the picture."""
+        self.watch(self.app, "terminal", self._lay_out)
+
+    def on_resize(self) -> None:
+        """Show the picture where there is room for it."""
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        terminal = getattr(self.app, "terminal", PLAIN)
+        pixels = terminal.protocol in (Protocol.KITTY, Protocol.SIXEL)
+        self.query_one(Picture).display = pixels and self.size.width >= ROOMY
 
 
 def _table(cells: Sequence[SweepCell]) -> Table:
