@@ -111,21 +111,20 @@ def match(options: argparse.Namespace) -> None:
 def dic(options: argparse.Namespace) -> None:
     """Measure the displacement between two pictures, or two classes of a run."""
     from cryocorr_tui.core import displacement, export, field_drawing
-    from cryocorr_tui.core.displacement.loading import read_mask
+    from cryocorr_tui.core.displacement.loading import file_and_index, with_mask
     from cryocorr_tui.core.files import check_files
 
     table = options.output
     swept = [table.with_name(f"{table.stem}_sweep{end}") for end in (".csv", ".png")]
     files = [table, *([options.plot] if options.plot else []), *(swept if options.sweep else [])]
-    inputs = [path for path in (options.reference, options.deformed) if path is not None]
+    given = [path for path in (options.reference, options.deformed) if path is not None]
+    inputs = [file_and_index(path)[0] for path in given]
     check_files(files, overwrite=options.overwrite, inputs=inputs)
 
     pictures, settings = _pictures(options), _displacement_settings(options)
-    mask = pictures.mask
     if options.mask is not None:
-        drawn = read_mask(options.mask, pictures.reference.shape)
-        mask = drawn if mask is None or mask.shape != drawn.shape else mask & drawn
-    both = (pictures.reference, pictures.deformed, settings)
+        pictures = with_mask(pictures, options.mask)
+    both, mask = (pictures.reference, pictures.deformed, settings), pictures.mask
     field = _follow(displacement.measure_displacement(*both, mask=mask)).field
     export.write_field(table, field)
     if options.plot:

@@ -25,6 +25,8 @@ __all__ = [
     "draw_sweep",
     "magnitude_map",
     "magnitude_range",
+    "range_of",
+    "shown",
 ]
 
 Picture = NDArray[np.uint8]
@@ -35,7 +37,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 LONGEST = 0.95  # of the spacing, the longest arrow of its own scale
 WIDTH, LEAST_CELL = 1200, 8  # pixels of a saved picture, nearly, and of a cell in it
 MARGIN, BAR = 40, 24  # pixels around the map, and of the bar of colours
-HIGHEST = 99.0  # percentile of the magnitude that has the last colour
+HIGHEST = 99.0  # percentile of the values that has the last colour
 
 
 def coloured(values: FloatArray, low: float, high: float) -> Picture:
@@ -61,12 +63,22 @@ def coloured(values: FloatArray, low: float, high: float) -> Picture:
     return np.where(known[..., None], colours, INVALID).astype(np.uint8)
 
 
+def shown(field: DisplacementField) -> NDArray[np.bool_]:
+    """Return (n,) bool: which vectors are drawn, the valid ones and those replaced."""
+    return np.asarray((field.valid | field.replaced) & np.isfinite(field.magnitude))
+
+
 def magnitude_range(field: DisplacementField) -> tuple[float, float]:
     """Return the magnitudes of the first and the last colour, in pixels."""
-    shown = field.magnitude[_shown(field)]
-    if not shown.size:
+    return range_of(field.magnitude[shown(field)])
+
+
+def range_of(values: FloatArray) -> tuple[float, float]:
+    """Return the values (m,) that have the first and the last colour: nearly all lie between."""
+    known = values[np.isfinite(values)]
+    if not known.size:
         return 0.0, 1.0
-    low, high = np.percentile(shown, (100 - HIGHEST, HIGHEST))
+    low, high = np.percentile(known, (100 - HIGHEST, HIGHEST))
     return float(low), float(high)
 
 
@@ -75,7 +87,7 @@ def magnitude_map(field: DisplacementField) -> Picture:
 
     A vector that was replaced is shown.
     """
-    values = np.where(_shown(field), field.magnitude, np.float32(np.nan))
+    values = np.where(shown(field), field.magnitude, np.float32(np.nan))
     return coloured(field.on_grid(values), *magnitude_range(field))
 
 
@@ -99,11 +111,11 @@ def arrows(field: DisplacementField, scale: float | None = None) -> FloatArray:
     (m, 2, 2) float32
         Tail and tip of each, y and x, in pixels of the picture; invalid vectors have none.
     """
-    shown = _shown(field)
+    drawn = shown(field)
     if scale is None:
         scale = LONGEST * field.settings.spacing / max(magnitude_range(field)[1], 1e-6)
-    tail = np.stack([field.y, field.x], axis=1)[shown]
-    way = np.stack([field.dy, field.dx], axis=1)[shown]
+    tail = np.stack([field.y, field.x], axis=1)[drawn]
+    way = np.stack([field.dy, field.dx], axis=1)[drawn]
     return np.stack([tail, tail + scale * way], axis=1).astype(np.float32)
 
 
@@ -171,10 +183,6 @@ def draw_sweep(cells: Sequence[SweepCell]) -> Picture:
         _write(canvas, f"{cell.deviation:.3g} px", (x + 8, y + 28), ink)
         _write(canvas, f"{cell.valid_part:.0%} valid", (x + 8, y + 54), ink)
     return _framed(canvas, f"deviation 0 to {worst:.3g} px from the median of all settings")
-
-
-def _shown(field: DisplacementField) -> NDArray[np.bool_]:
-    return np.asarray((field.valid | field.replaced) & np.isfinite(field.magnitude))
 
 
 def _point(y: float, x: float, scale: float) -> tuple[int, int]:

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from cryocorr_tui.core.load import Load
     from cryocorr_tui.core.model import Groups
     from cryocorr_tui.core.run import Run
+    from cryocorr_tui.tui.compared import Compared
     from cryocorr_tui.tui.state import Saved
 
 __all__ = ["CryocorrApp"]
 
-STEPS = ("files", "detect", "matrix", "pairs", "groups")
+STEPS = ("files", "detect", "matrix", "pairs", "groups", "displacement")
 
 WIDTHS = [(0, "-narrow"), (130, "-wide")]  # columns from which on screens have a class
 
@@ -493,6 +494,12 @@ class CryocorrApp(PictureHost[None]):
 
         if self.session.run is not None:
             self.push_screen(PairViewer(i, j, pairs=pairs))
+
+    def compare(self, compared: Compared) -> None:
+        """Show the displacement screen with two pictures."""
+        self.session.compared = compared
+        self.changed.publish(Changed.COMPARED)
+        self.switch_mode("displacement")
 
     def show_map(self, field: str) -> None:
         """Map another field of the run, worked out in a thread."""

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryocorr_tui.core.choices import Choices
+    from cryocorr_tui.core.displacement import SweepCell
     from cryocorr_tui.core.inputs import Inputs
+    from cryocorr_tui.core.model import DisplacementField
     from cryocorr_tui.core.run import Run
     from cryocorr_tui.tui.app import CryocorrApp
 
-__all__ = ["export_tables"]
+__all__ = ["export_field", "export_tables"]
+
+FIELD_FILES = ("field.csv", "field.png")
+SWEEP_FILES = ("field_sweep.csv", "field_sweep.png")
 
 Write = Callable[[Path], tuple[Path, ...]]
 
@@ -35,6 +40,14 @@ def export_tables(app: CryocorrApp) -> None:
         app.notify("Tables are written once all pairs are scored.", severity="warning")
     else:
         _write_where_wanted(app, ("*.csv",), lambda folder: _write_run(run, choices, folder))
+
+
+def export_field(
+    app: CryocorrApp, field: DisplacementField, swept: Sequence[SweepCell] | None
+) -> None:
+    """Write a field as table and picture into the output folder, and the sweep if there is one."""
+    names = FIELD_FILES + SWEEP_FILES if swept else FIELD_FILES
+    _write_where_wanted(app, names, lambda folder: _write_field(field, swept, folder))
 
 
 def _write_where_wanted(app: CryocorrApp, names: tuple[str, ...], write: Write) -> None:
@@ -75,6 +88,22 @@ def _write(app: CryocorrApp, folder: Path, write: Write) -> None:
         app.call_from_thread(app.notify, f"In {folder}: {names}.", markup=False)
 
     app.run_worker(work, group="export", thread=True, exit_on_error=False)
+
+
+def _write_field(
+    field: DisplacementField, swept: Sequence[SweepCell] | None, folder: Path
+) -> tuple[Path, ...]:
+    from cryocorr_tui.core import export, field_drawing
+
+    table, picture = (folder / name for name in FIELD_FILES)
+    export.write_field(table, field)
+    export.write_picture(picture, field_drawing.draw_field(field))
+    if not swept:
+        return table, picture
+    sweep_table, sweep_picture = (folder / name for name in SWEEP_FILES)
+    export.write_sweep(sweep_table, swept)
+    export.write_picture(sweep_picture, field_drawing.draw_sweep(swept))
+    return table, picture, sweep_table, sweep_picture
 
 
 def _write_run(run: Run, choices: Choices | None, folder: Path) -> tuple[Path, ...]:

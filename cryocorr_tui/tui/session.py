@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # these draw in numba, zarr and OpenCV, which the first frame
     from cryocorr_tui.core.choices import Choices
     from cryocorr_tui.core.inputs import Inputs
     from cryocorr_tui.core.run import Run
+    from cryocorr_tui.tui.compared import Compared
     from cryocorr_tui.tui.score_map import ScoreMap
 
 __all__ = ["Changed", "Session"]
@@ -27,6 +28,7 @@ class Changed(Enum):
     TILES = auto()  # more pairs are scored
     FINISHED = auto()  # all is known of the run
     CHOICES = auto()  # the user kept, dropped or grouped classes
+    COMPARED = auto()  # two other pictures are chosen for a displacement
 
 
 @dataclass(eq=False)
@@ -59,6 +61,8 @@ class Session:
         Its matrix, as far as it is scored.
     choices : Choices or None
         What the user decided about its classes.
+    compared : Compared or None
+        The two pictures between which the displacement is measured.
     notes : list of str
         What the last job told, a sentence each.
     """
@@ -75,4 +79,5 @@ class Session:
     finished: bool = False
     score_map: ScoreMap | None = None
     choices: Choices | None = None
+    compared: Compared | None = None
     notes: list[str] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,9 +16,17 @@ from cryocorr_tui.core.model import FloatArray, Stack, frozen_array
 from cryocorr_tui.core.readers import read
 from cryocorr_tui.core.run import Run
 
-__all__ = ["ComparedPictures", "pictures_of_files", "pictures_of_pair", "read_mask"]
+__all__ = [
+    "ComparedPictures",
+    "file_and_index",
+    "pictures_of_files",
+    "pictures_of_pair",
+    "read_mask",
+    "with_mask",
+]
 
 _NUMBER = r"\d+(?:\.\d*)?"
+_INDEXED = re.compile(r"(.+)#(\d+)")
 _POLYGON = re.compile(rf"\s*{_NUMBER}\s*,\s*{_NUMBER}(\s+{_NUMBER}\s*,\s*{_NUMBER})*\s*")
 
 
@@ -43,7 +51,7 @@ class ComparedPictures:
 
 
 def pictures_of_files(reference: Path, deformed: Path) -> ComparedPictures:
-    """Read two pictures, of any format, of one image each.
+    """Read two pictures, of any format, of one image each; ``FILE#INDEX`` is one of a stack.
 
     Colours become luminance (ITU-R BT.601); pixels that are no numbers are left out, both with a
     note.
@@ -51,7 +59,7 @@ def pictures_of_files(reference: Path, deformed: Path) -> ComparedPictures:
     Raises
     ------
     InputError
-        A file that cannot be read, or that holds several images.
+        A file that cannot be read, or that holds several images and it is not said which.
     """
     first, second = _picture(reference), _picture(deformed)
     return ComparedPictures(first[0], second[0], notes=(*first[1], *second[1]))
@@ -108,20 +116,46 @@ def read_mask(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return mask > 0
 
 
+def with_mask(pictures: ComparedPictures, text: str) -> ComparedPictures:
+    """Return pictures of which only what `read_mask` reads in a text counts too.
+
+    A mask of another size takes the place of the one there was: comparing it will be refused, in
+    words.
+    """
+    drawn, mask = read_mask(text, pictures.reference.shape), pictures.mask
+    if mask is not None and mask.shape == drawn.shape:
+        drawn = mask & drawn
+    return replace(pictures, mask=drawn)
+
+
+def file_and_index(path: Path) -> tuple[Path, int | None]:
+    """Return a file and which of its images is meant, None where that is not said."""
+    indexed = _INDEXED.fullmatch(str(path))
+    if indexed is None or path.exists():  # a name may hold such a sign
+        return path, None
+    return Path(indexed[1]), int(indexed[2])
+
+
 def _pairs(text: str) -> list[str]:
     return re.sub(r"\s*,\s*", ",", text.strip()).split()
 
 
 def _picture(path: Path) -> tuple[FloatArray, list[str]]:
     """Return a grey picture and what was done to it."""
-    source, notes = read(path), []
+    file, index = file_and_index(path)
+    source, notes = read(file), []
     if isinstance(source, Stack):
-        if len(source.images) != 1:
+        count = len(source.images)
+        if index is None and count != 1:
             raise InputError(
-                f"{path}: holds {len(source.images)} images; give files of one image each, or two "
-                "class averages of a run with --pair."
+                f"{path}: holds {count} images; name one as {path.name}#0, or give files of one "
+                "image each."
             )
-        picture = source.images[0]
+        if index is not None and index >= count:
+            raise InputError(f"{file}: has no image {index}; they go from 0 to {count - 1}.")
+        picture = source.images[index or 0]
+    elif index:
+        raise InputError(f"{file}: is one picture and has no image {index}.")
     else:
         picture = source.picture.astype(np.float32)
     if picture.ndim == 3:

@@ -155,6 +155,8 @@ class PairViewer(Screen[None]):
         Binding("y", "copy", "Copy", show=False, id="viewer.copy", tooltip="Copy the numbers"),
         Binding("p", "save", "Save", show=False, id="viewer.save",
                 tooltip="Save the pictures as a PNG into the output folder"),
+        Binding("u", "displacement", "Displacement", show=False, id="viewer.displacement",
+                tooltip="Displacement of this pair: where B differs from A in shape"),
         Binding("escape,q", "close", "Close", key_display="esc", id="viewer.close"),
     ]  # fmt: skip
 
@@ -535,6 +537,13 @@ class PairViewer(Screen[None]):
             self.app.call_from_thread(self.cryocorr.tell_error, str(error))
             return
         self.app.call_from_thread(self.notify, f"Saved {path}.", markup=False)
+
+    def action_displacement(self) -> None:
+        """Measure where B differs from A in shape, as the run laid it."""
+        from cryocorr_tui.tui.compared import Compared
+
+        if not self.alone:
+            self.cryocorr.compare(Compared.of_pair(self.run, self.look.i, self.look.j))
 
     def action_close(self) -> None:
         """Go back to where the viewer was opened."""

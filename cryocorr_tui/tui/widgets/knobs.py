@@ -17,25 +17,31 @@ from textual.widgets import Checkbox, Input, Label
 from cryocorr_tui.core.detection import LEAST_MIN_BOX
 from cryocorr_tui.core.model import Settings
 
-__all__ = ["Knobs"]
+__all__ = ["WAYS", "Field", "Knobs", "Tick"]
 
 PAUSE = 0.8  # seconds without a key before a change takes effect
 
 NUMBERS = re.compile(r"[^0-9.]+")
 
 
+WAYS: list[BindingType] = [
+    Binding("escape", "screen.leave_knobs", "Back", id="knobs.leave"),
+    Binding("down", "app.focus_next", "Next", show=False, id="knobs.next"),
+    Binding("up", "app.focus_previous", "Previous", show=False, id="knobs.previous"),
+]
+"""From a knob to the others, and back to what they are about."""
+
+
 class Field(Input):
     """One knob."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "screen.leave_knobs", "Back", id="knobs.leave"),
-        Binding("down", "app.focus_next", "Next", show=False, id="knobs.next"),
-        Binding("up", "app.focus_previous", "Previous", show=False, id="knobs.previous"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = WAYS
 
 
 class Tick(Checkbox):
     """A box that tells its state without colours too."""
+
+    BINDINGS: ClassVar[list[BindingType]] = WAYS
 
     BUTTON_LEFT, BUTTON_RIGHT = "[", "]"
 

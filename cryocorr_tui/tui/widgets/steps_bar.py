@@ -10,7 +10,7 @@ from textual.widgets import Static
 
 __all__ = ["StepsBar"]
 
-STEPS = ("files", "detect", "matrix", "pairs", "groups")
+STEPS = ("files", "detect", "matrix", "pairs", "groups", "displacement")
 
 
 class StepsBar(Static):

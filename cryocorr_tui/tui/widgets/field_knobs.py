@@ -1,0 +1,160 @@
+"""How a displacement is measured, as fields to change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.message import Message
+from textual.widgets import Input, Label, Static
+
+from cryocorr_tui.core.displacement import REPLACEMENTS
+from cryocorr_tui.core.errors import SettingsError
+from cryocorr_tui.core.model import DisplacementSettings
+from cryocorr_tui.tui.widgets.knobs import WAYS, Field, Tick
+
+__all__ = ["FieldKnobs"]
+
+WHOLE = {
+    "block_size": "block size",
+    "step": "step",
+    "passes": "passes",
+    "strain_window": "strain window",
+}
+NUMBERS = {
+    "search_area_multiplier": "search area ×",
+    "smoothing": "smoothing",
+    "min_correlation": "min correlation",
+    "min_peak_ratio": "min peak ratio",
+}
+ORDER = (
+    "block_size",
+    "step",
+    "search_area_multiplier",
+    "passes",
+    "smoothing",
+    "min_correlation",
+    "min_peak_ratio",
+    "strain_window",
+)
+WORDS = WHOLE | NUMBERS
+HINTS = {"step": "half a block"}
+
+
+class Choice(Static, can_focus=True):
+    """One of a few words."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,space,enter", "turn(1)", "Next", show=False, id="knobs.choose"),
+        Binding("left", "turn(-1)", "Previous", show=False, id="knobs.choose_back"),
+        *WAYS,
+    ]
+
+    def __init__(self, words: tuple[str, ...], value: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._words, self.value = words, value
+
+    def render(self) -> Text:
+        """Return the word between arrows."""
+        return Text(f"‹ {self.value} ›")
+
+    def set_value(self, value: str) -> None:
+        """Show another word."""
+        self.value = value
+        self.refresh()
+
+    def action_turn(self, step: int) -> None:
+        """Take the next word."""
+        place = self._words.index(self.value) + step
+        self.set_value(self._words[place % len(self._words)])
+
+    def on_click(self) -> None:
+        """Take the next word."""
+        self.action_turn(1)
+
+
+class FieldKnobs(VerticalScroll, can_focus=False):
+    """The settings of a displacement, and its mask."""
+
+    class Entered(Message):
+        """The user wants it measured with what stands here."""
+
+    def __init__(self, settings: DisplacementSettings, **options: Any) -> None:
+        super().__init__(**options)
+        self._settings = settings
+
+    def compose(self) -> ComposeResult:
+        """Lay out a line for each."""
+        for name in ORDER:
+            kind = "integer" if name in WHOLE else "number"
+            with Horizontal():
+                yield Label(WORDS[name])
+                yield Field(
+                    _in_words(getattr(self._settings, name)),
+                    id=f"knob-{name}",
+                    compact=True,
+                    type=kind,  # type: ignore[arg-type]
+                    placeholder=HINTS.get(name, ""),
+                )
+        with Horizontal():
+            yield Label("mask")
+            yield Field(id="knob-mask", compact=True, placeholder="picture, or y,x y,x y,x")
+        with Horizontal():
+            yield Label("replace invalid")
+            yield Choice(REPLACEMENTS, self._settings.replacement, id="knob-replacement")
+        yield Tick("remove rigid part", self._settings.remove_rigid, id="knob-rigid", compact=True)
+
+    def show_settings(self, settings: DisplacementSettings) -> None:
+        """Put other settings into the fields."""
+        self._settings = settings
+        for name in ORDER:
+            self._field(name).value = _in_words(getattr(settings, name))
+        self.query_one(Choice).set_value(settings.replacement)
+        self.query_one(Tick).value = settings.remove_rigid
+
+    @property
+    def mask(self) -> str:
+        """What is typed for the mask."""
+        return self._field("mask").value.strip()
+
+    def settings(self) -> DisplacementSettings:
+        """Return what is typed; an empty field is the default.
+
+        Raises
+        ------
+        SettingsError
+            Where a field holds no number.
+        """
+        defaults = DisplacementSettings()
+        typed: dict[str, Any] = {}
+        for name in ORDER:
+            text = self._field(name).value.strip()
+            try:
+                value = int(text) if name in WHOLE else float(text)
+            except ValueError:
+                if text:
+                    raise SettingsError(f"{WORDS[name]}: {text} is no number.") from None
+                value = getattr(defaults, name)
+            typed[name] = value
+        return replace(
+            self._settings,
+            **typed,
+            replacement=self.query_one(Choice).value,
+            remove_rigid=self.query_one(Tick).value,
+        )
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Measure at once."""
+        event.stop()
+        self.post_message(self.Entered())
+
+    def _field(self, name: str) -> Field:
+        return self.query_one(f"#knob-{name}", Field)
+
+
+def _in_words(number: float | None) -> str:
+    return "" if number is None else f"{number:g}"

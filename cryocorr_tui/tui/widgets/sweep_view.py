@@ -1,0 +1,78 @@
+"""How far a field depends on block size and search area, as a table and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from rich.color import Color
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Horizontal, VerticalScroll
+from textual.widgets import Static
+
+from cryocorr_tui.core.displacement import SweepCell
+from cryocorr_tui.core.field_drawing import coloured, draw_sweep
+from cryocorr_tui.tui.graphics.terminal import PLAIN, Protocol
+from cryocorr_tui.tui.pair_numbers import number
+from cryocorr_tui.tui.widgets.picture import Picture
+
+__all__ = ["SweepView"]
+
+ROOMY = 100  # columns from which on table and picture are seen together
+
+COLUMNS: dict[str, Callable[[SweepCell], str]] = {
+    "block": lambda cell: f"{cell.block_size}",
+    "area": lambda cell: f"×{cell.search_area_multiplier:g}",
+    "valid": lambda cell: f"{cell.valid_part:.0%}",
+    "magnitude": lambda cell: number(cell.magnitude, 4),
+    "known to": lambda cell: number(cell.uncertainty, 4),
+    "corr.": lambda cell: number(cell.correlation, 3),
+    "deviation": lambda cell: number(cell.deviation, 4),
+}
+
+
+class SweepView(Horizontal):
+    """Shows the cells of a sweep."""
+
+    def compose(self) -> ComposeResult:
+        """Lay out the table beside the picture."""
+        with VerticalScroll(id="sweep-table"):
+            yield Static()
+        yield Picture(id="sweep-picture")
+
+    def show_cells(self, cells: Sequence[SweepCell]) -> None:
+        """Show another sweep."""
+        self.query_one("#sweep-table Static", Static).update(_table(cells))
+        self.query_one(Picture).show(draw_sweep(cells))
+
+    def on_mount(self) -> None:
+        """Follow the terminal: only pixels show the letters of the picture."""
+        self.watch(self.app, "terminal", self._lay_out)
+
+    def on_resize(self) -> None:
+        """Show the picture where there is room for it."""
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        terminal = getattr(self.app, "terminal", PLAIN)
+        pixels = terminal.protocol in (Protocol.KITTY, Protocol.SIXEL)
+        self.query_one(Picture).display = pixels and self.size.width >= ROOMY
+
+
+def _table(cells: Sequence[SweepCell]) -> Table:
+    """Return a row for each pair of settings; the colour is that of the deviation."""
+    deviations = np.array([cell.deviation for cell in cells], dtype=np.float32)
+    known = deviations[np.isfinite(deviations)]
+    colours = coloured(deviations, 0.0, float(known.max()) if known.size else 1.0)
+    table = Table(box=None, pad_edge=False, padding=(0, 1), caption_justify="left")
+    for name in COLUMNS:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for cell, (red, green, blue) in zip(cells, colours.tolist(), strict=True):
+        swatch = Text("    ", Style(bgcolor=Color.from_rgb(red, green, blue)))
+        table.add_row(*(column(cell) for column in COLUMNS.values()), swatch)
+    table.caption = "px; deviation from the median of all settings: small where they matter little"
+    return table
