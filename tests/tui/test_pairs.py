@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.text import Text
 from running_app import app_of, until
 from textual.pilot import Pilot
 from textual.widgets import Static
@@ -138,6 +139,16 @@ async def test_another_sort_keeps_the_pair_under_the_cursor(finished_run: Run) -
             assert screen.sort == sort
             assert gallery.pair == pair
             assert f"by {sort}" in told(screen)
+
+
+async def test_in_the_line_of_filters_only_what_is_set_stands_out(finished_run: Run) -> None:
+    async with pairs_of(finished_run) as (pilot, screen, _):
+        await pilot.press("o")
+        line = screen.query_one("#filters", Static).content
+        assert isinstance(line, Text)
+        bold = [line.plain[span.start : span.end] for span in line.spans if span.style == "bold"]
+        assert not line.style
+        assert bold[1:] == ["by score", "same sources"]
 
 
 async def test_a_threshold_filters_while_it_is_typed_and_escape_takes_it_back(

@@ -196,7 +196,7 @@ class PairsScreen(StepScreen):
             ("i", "groups", grouping or inside),
             ("/", "text", wanted.text),
         ]
-        line = Text(f"{gallery.count:,} of {scored:,}", style="bold")
+        line = Text().append(f"{gallery.count:,} of {scored:,}", style="bold")
         for key, field, how in parts:
             append_keyed(line, key, how or field, "bold" if how else "dim")
         self.query_one("#filters", Static).update(line)
