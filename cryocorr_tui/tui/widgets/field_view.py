@@ -162,7 +162,10 @@ class FieldView(Vertical, can_focus=True):
     def _draw_cursor(self) -> None:
         if self._canvas is None or self._field is None:
             return
-        drawn, centre = with_cursor(self._canvas, self._field, self.cursor, pen=self._pen)
+        colour = not self.app.no_color
+        drawn, centre = with_cursor(
+            self._canvas, self._field, self.cursor, pen=self._pen, colour=colour
+        )
         zoom = ZOOMS[self._zoom]
         self.picture.show(drawn, view=View(*centre, zoom) if zoom > 1 else None)
 
