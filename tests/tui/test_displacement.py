@@ -103,6 +103,7 @@ async def test_tab_goes_through_the_views_that_there_are() -> None:
         for _ in range(9):
             seen.append(screen.view)
             await until(pilot, lambda: not screen.query_one(FieldView).picture.busy)
+            assert not isinstance(screen.focused, Input)
             if screen.view not in ("histograms", "arrows"):
                 assert screen.query_one(FieldView).legend.startswith(f"{screen.view} ")
             await pilot.press("tab")
@@ -113,6 +114,9 @@ async def test_tab_goes_through_the_views_that_there_are() -> None:
         assert "exx\t" in screen.query_one(FieldProbe).told
         await pilot.press("shift+tab")
         assert screen.view == "histograms"
+        assert screen.focused is None
+        await pilot.press("tab")
+        assert screen.focused is screen.query_one(FieldView)
 
 
 async def test_a_sweep_is_one_more_view() -> None:

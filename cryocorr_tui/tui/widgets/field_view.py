@@ -112,7 +112,7 @@ class FieldView(Vertical, can_focus=True):
     def show_pictures(self, reference: FloatArray, deformed: FloatArray) -> None:
         """Show two pictures of which nothing is measured yet."""
         self.forget()
-        self._tell("left the reference, right the deformed picture")
+        self._tell("left the reference, right the deformed")
         self.picture.show(side_by_side(reference, deformed))
 
     def forget(self) -> None:
