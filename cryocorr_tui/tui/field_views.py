@@ -142,13 +142,13 @@ def draw_arrows(
 
 
 def with_cursor(
-    canvas: RGBPicture, field: DisplacementField, k: int, *, pen: float
-) -> tuple[RGBPicture, tuple[float, float]]:
-    """Frame the cell of vector `k`.
+    canvas: RGBPicture, field: DisplacementField, k: int, *, pen: float, colour: bool = True
+) -> tuple[NDArray[np.uint8], tuple[float, float]]:
+    """Frame the cell of vector `k`; without colour, all is grey and the frame white.
 
     Returns
     -------
-    drawn : (h, w, 3) uint8
+    drawn : (h, w, 3) uint8, or (h, w) uint8 without colour
         A copy.
     centre : (float, float)
         y and x of the cell on it.
@@ -158,12 +158,12 @@ def with_cursor(
     half = max(field.settings.spacing * scale, 3 * pen) / 2
     first = round(centre[1] - half), round(centre[0] - half)
     last = round(centre[1] + half), round(centre[0] + half)
-    drawn = canvas.copy()
-    thick = max(1, round(pen))
-    if _roomy(field, scale, pen):
-        thick = max(1, round(2 * pen))
-        cv2.rectangle(drawn, first, last, HALO, thick + 2)
-    cv2.rectangle(drawn, first, last, CURSOR, thick)
+    drawn = canvas.copy() if colour else cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY)
+    roomy = _roomy(field, scale, pen)
+    thick = max(1, round(2 * pen if roomy else pen))
+    if roomy or not colour:
+        cv2.rectangle(drawn, first, last, HALO, thick + 2 * max(1, round(pen)))
+    cv2.rectangle(drawn, first, last, CURSOR if colour else CROSS, thick)
     return drawn, centre
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +11,17 @@ import pytest
 import tifffile
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
+from textual.widgets._footer import FooterKey
 
 from cryocorr_tui.core.displacement import displacement_field
 from cryocorr_tui.core.displacement.loading import pictures_of_files
 from cryocorr_tui.core.displacement.probing import found_at, subset_and_match
+from cryocorr_tui.core.events import StageProgressed, StageStarted
 from cryocorr_tui.core.model import DisplacementSettings, Settings
 from cryocorr_tui.core.resources import sample_data
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.tui.app import CryocorrApp
+from cryocorr_tui.tui.screens import displacement
 from cryocorr_tui.tui.screens.choose_pictures import ChoosePictures
 from cryocorr_tui.tui.screens.displacement import DisplacementScreen
 from cryocorr_tui.tui.screens.question import Question
@@ -56,6 +62,10 @@ def words(screen: DisplacementScreen, name: str) -> str:
     return str(screen.query_one(f"#displacement-{name}", Static).content)
 
 
+def is_said(screen: DisplacementScreen, what: str) -> bool:
+    return what in words(screen, "problem")
+
+
 async def test_two_chosen_files_are_measured_and_the_probe_tells_the_numbers_of_the_field() -> None:
     app = app_with(*SAMPLE)
     async with app.run_test(size=SIZE) as pilot:
@@ -93,6 +103,7 @@ async def test_tab_goes_through_the_views_that_there_are() -> None:
         for _ in range(9):
             seen.append(screen.view)
             await until(pilot, lambda: not screen.query_one(FieldView).picture.busy)
+            assert not isinstance(screen.focused, Input)
             if screen.view not in ("histograms", "arrows"):
                 assert screen.query_one(FieldView).legend.startswith(f"{screen.view} ")
             await pilot.press("tab")
@@ -103,6 +114,9 @@ async def test_tab_goes_through_the_views_that_there_are() -> None:
         assert "exx\t" in screen.query_one(FieldProbe).told
         await pilot.press("shift+tab")
         assert screen.view == "histograms"
+        assert screen.focused is None
+        await pilot.press("tab")
+        assert screen.focused is screen.query_one(FieldView)
 
 
 async def test_a_sweep_is_one_more_view() -> None:
@@ -115,16 +129,29 @@ async def test_a_sweep_is_one_more_view() -> None:
         assert screen.views == ["sweep"]
 
 
-async def test_escape_cancels_and_the_field_of_before_stays() -> None:
+def without_end(*_: object, **__: object) -> Iterator[StageStarted | StageProgressed]:
+    yield StageStarted("subsets", 10**6)
+    for done in range(10**6):
+        time.sleep(0.01)
+        yield StageProgressed("subsets", done)
+
+
+async def test_escape_cancels_and_the_field_of_before_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     app = app_with(*SAMPLE)
     async with app.run_test(size=SIZE) as pilot:
         screen = await measured(pilot, app)
         before = screen.field
-        await pilot.press("s", "escape")
+        monkeypatch.setattr(displacement, "measure_displacement", without_end)
+        await pilot.press("r")
+        await until(pilot, lambda: app.progress is not None and app.progress.done > 2)
+        assert app.progress is not None
+        assert app.progress.in_words().startswith("subsets")
+        await pilot.press("escape")
         assert not app.busy
         await until(pilot, lambda: not app.working)
         assert screen.field is before
-        assert not screen.cells
 
 
 async def test_export_writes_table_and_picture_and_asks_before_it_replaces_them(
@@ -181,26 +208,26 @@ async def test_typed_paths_are_taken_and_what_is_wrong_with_them_is_said(tmp_pat
         assert screen.field is None
 
 
-@pytest.mark.parametrize(
-    ("knob", "typed", "said"),
-    [
-        ("block_size", "300", "does not fit"),
-        ("search_area_multiplier", "1", "no room to search"),
-        ("min_correlation", "-", "is no number"),
-        ("mask", "1,1 2,2", "three corners"),
-        ("mask", "missing.png", "no such file"),
-    ],
-)
-async def test_settings_that_make_no_sense_are_said_on_the_screen(
-    knob: str, typed: str, said: str
-) -> None:
+async def test_settings_that_make_no_sense_are_said_on_the_screen() -> None:
     app = app_with(*SAMPLE)
     async with app.run_test(size=SIZE) as pilot:
         screen = await opened(pilot, app)
-        screen.query_one(f"#knob-{knob}", Input).value = typed
+        for knob, typed, said in (
+            ("block_size", "300", "does not fit"),
+            ("search_area_multiplier", "1", "no room to search"),
+            ("min_correlation", "-", "is no number"),
+            ("mask", "1,1 2,2", "three corners"),
+            ("mask", "missing.png", "no such file"),
+        ):
+            field = screen.query_one(f"#knob-{knob}", Input)
+            before, field.value = field.value, typed
+            await pilot.press("r")
+            await until(pilot, partial(is_said, screen, said))
+            await until(pilot, lambda: not app.busy)
+            field.value = before
         await pilot.press("r")
-        await until(pilot, lambda: said in words(screen, "problem"))
-        await until(pilot, lambda: not app.busy)
+        await until(pilot, lambda: screen.field is not None)
+        assert not screen.query_one("#displacement-problem").display
 
 
 async def test_what_the_knobs_say_is_what_is_measured() -> None:
@@ -237,18 +264,12 @@ async def test_the_pair_of_the_viewer_is_measured(finished_run: Run) -> None:
         assert screen.field.valid.any()
 
 
-async def test_y_copies_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_click_puts_the_cursor_on_the_vector_under_it_and_y_copies_its_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     app = app_with(*SAMPLE)
     copied: list[str] = []
     monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
-    async with app.run_test(size=SIZE) as pilot:
-        screen = await measured(pilot, app)
-        await pilot.press("y")
-        assert copied == [screen.query_one(FieldProbe).told]
-
-
-async def test_a_click_puts_the_cursor_on_the_vector_under_it() -> None:
-    app = app_with(*SAMPLE)
     async with app.run_test(size=SIZE) as pilot:
         screen = await measured(pilot, app)
         view = screen.query_one(FieldView)
@@ -259,18 +280,17 @@ async def test_a_click_puts_the_cursor_on_the_vector_under_it() -> None:
         viewport = drawing.viewport
         await pilot.click(view.picture, offset=(viewport.left, viewport.top))
         assert view.cursor == 0
+        await pilot.press("y")
+        assert copied == [screen.query_one(FieldProbe).told]
 
 
 async def test_at_80_columns_the_footer_holds_all_its_keys() -> None:
     app = app_with(*SAMPLE)
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await measured(pilot, app)
-        shown = [
-            active.binding.description
-            for active in screen.active_bindings.values()
-            if active.binding.show and active.enabled
-        ]
-        assert len(shown) <= 7, shown
+        shown = list(screen.query(FooterKey))
+        assert len(shown) <= 7
+        assert sum(key.outer_size.width for key in shown) <= 80
 
 
 def test_the_match_is_the_subset_wherever_the_rigid_part_has_gone() -> None:

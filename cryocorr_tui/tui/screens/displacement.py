@@ -49,7 +49,7 @@ NOTHING_CHOSEN = (
 )
 
 
-Work = Callable[[ComparedPictures, DisplacementSettings], Iterator[Any]]
+Work = Callable[..., Iterator[Any]]  # `measure_displacement` or `sweep_settings`
 
 
 class DisplacementScreen(StepScreen):
@@ -108,19 +108,17 @@ class DisplacementScreen(StepScreen):
         Binding("escape", "cancel", "Cancel", show=False, id="displacement.cancel"),
     ]
 
-    class Measured(Message):
-        """A field is measured between these pictures."""
+    class Found(Message):
+        """Something is measured between two pictures."""
 
-        def __init__(self, pictures: ComparedPictures, field: DisplacementField) -> None:
+        def __init__(
+            self,
+            compared: Compared,
+            pictures: ComparedPictures,
+            result: FieldMeasured | FieldsCompared,
+        ) -> None:
             super().__init__()
-            self.pictures, self.field = pictures, field
-
-    class Swept(Message):
-        """A sweep is done."""
-
-        def __init__(self, cells: Sequence[SweepCell]) -> None:
-            super().__init__()
-            self.cells = cells
+            self.compared, self.pictures, self.result = compared, pictures, result
 
     class Failed(Message):
         """It could not be measured; why, in a sentence."""
@@ -138,6 +136,8 @@ class DisplacementScreen(StepScreen):
         self._pictures: ComparedPictures | None = None  # as they were read
         self._measured: ComparedPictures | None = None  # those of the field
         self._box: int | None = None  # of the pictures for which the settings are made
+        self._taken: Compared | None = None  # without being asked for: the two chosen files
+        self._taken_of: list[Path] = []
         self._knobs_wanted = False
         self._reader: LatestWins[Compared, ComparedPictures | str] = LatestWins(
             self, _read, self._take_pictures
@@ -161,11 +161,13 @@ class DisplacementScreen(StepScreen):
 
     def on_screen_resume(self) -> None:
         """Take the two chosen files, if nothing else is chosen yet."""
-        files = self.session.files
-        if self.session.compared is None and self.session.run is None and len(files) == 2:
-            self.session.compared = Compared.of_files(*files)
+        session, files = self.session, self.session.files
+        free = session.compared is self._taken and session.run is None
+        if free and len(files) == 2 and files != self._taken_of:
+            self._taken_of = list(files)
+            session.compared = self._taken = Compared.of_files(*files)
             self.session_changed(Changed.COMPARED)
-        self.query_one(FieldView).focus()
+        self._focus_view()
 
     def session_changed(self, change: Changed) -> None:
         """Read the pictures that are chosen."""
@@ -195,7 +197,9 @@ class DisplacementScreen(StepScreen):
 
     def _lay_out(self) -> None:
         tall, wide = self._tall, self.has_class("-wide")
-        knobs = self._knobs_wanted or self.field is None
+        if not self._knobs_wanted and not self._on_map:
+            self.set_focus(None)  # else hiding the map would give the keys to a knob
+        knobs = self._knobs_wanted or (self.field is None and self._on_map)
         self.query_one(FieldView).display = self._on_map
         self.query_one(FieldHistograms).display = self.view == "histograms"
         self.query_one(SweepView).display = self.view == "sweep"
@@ -245,6 +249,8 @@ class DisplacementScreen(StepScreen):
 
     def _begin(self, compared: Compared | None) -> None:
         """Forget all that was known of other pictures, and read these."""
+        if self.cryocorr.progress is not None and self.cryocorr.progress.job == JOB:
+            self.cryocorr.cancel_job()
         self.field, self.cells, self.problem = None, (), ""
         self._pictures = self._measured = None
         self.query_one(FieldView).forget()
@@ -279,11 +285,11 @@ class DisplacementScreen(StepScreen):
 
     def action_measure(self) -> None:
         """Measure the field with what the knobs say."""
-        self._start(self._measure)
+        self._start(measure_displacement)
 
     def action_sweep(self) -> None:
         """Measure it with other block sizes and search areas."""
-        self._start(self._sweep)
+        self._start(sweep_settings)
 
     def on_field_knobs_entered(self) -> None:
         """Measure at once."""
@@ -323,40 +329,35 @@ class DisplacementScreen(StepScreen):
             pictures = pictures or compared.read()
             if mask:
                 pictures = with_mask(pictures, mask)
-            yield from work(pictures, settings)
+            both = pictures.reference, pictures.deformed
+            for event in work(*both, settings, mask=pictures.mask):
+                yield event
+                if isinstance(event, FieldMeasured | FieldsCompared):
+                    self.post_message(self.Found(compared, pictures, event))
         except CryocorrError as error:
             self.post_message(self.Failed(str(error)))
 
-    def _measure(self, pictures: ComparedPictures, settings: DisplacementSettings) -> Iterator[Any]:
-        both = pictures.reference, pictures.deformed
-        for event in measure_displacement(*both, settings, mask=pictures.mask):
-            yield event
-            if isinstance(event, FieldMeasured):
-                self.post_message(self.Measured(pictures, event.field))
+    def on_displacement_screen_found(self, message: Found) -> None:
+        """Show it, unless other pictures are chosen meanwhile."""
+        if message.compared is not self.session.compared:
+            return
+        if isinstance(message.result, FieldMeasured):
+            self._show_field(message.pictures, message.result.field)
+        else:
+            self.cells, self.view = message.result.cells, "sweep"
+            self.query_one(SweepView).show_cells(self.cells)
+            self._show()
+            self._focus_view()
 
-    def _sweep(self, pictures: ComparedPictures, settings: DisplacementSettings) -> Iterator[Any]:
-        both = pictures.reference, pictures.deformed
-        for event in sweep_settings(*both, settings, mask=pictures.mask):
-            yield event
-            if isinstance(event, FieldsCompared):
-                self.post_message(self.Swept(event.cells))
-
-    def on_displacement_screen_measured(self, message: Measured) -> None:
-        """Show the field."""
-        self.field, self._measured = message.field, message.pictures
-        self.query_one(FieldHistograms).show_field(message.field)
+    def _show_field(self, pictures: ComparedPictures, field: DisplacementField) -> None:
+        self.field, self._measured = field, pictures
+        self.query_one(FieldHistograms).show_field(field)
         if self.view == "sweep":
             self.view = VIEWS[0]
-        self.query_one(FieldView).show_field(message.pictures.reference, message.field)
+        self.query_one(FieldView).show_field(pictures.reference, field)
         self._show()
         if not self._tall:  # else it stands on the screen
-            self.notify(described(message.field), markup=False)
-
-    def on_displacement_screen_swept(self, message: Swept) -> None:
-        """Show the sweep."""
-        self.cells, self.view = message.cells, "sweep"
-        self.query_one(SweepView).show_cells(message.cells)
-        self._show()
+            self.notify(described(field), markup=False)
 
     def on_displacement_screen_failed(self, message: Failed) -> None:
         """Say why."""
@@ -380,6 +381,18 @@ class DisplacementScreen(StepScreen):
             place = views.index(self.view) if self.view in views else -1
             self.view = views[(place + step) % len(views)]
             self._show()
+            self._focus_view()
+
+    def _focus_view(self) -> None:
+        """Give the keys to what is seen, and never to a knob that happens to be beside it."""
+        if self._knobs_wanted:
+            return
+        if self._on_map:
+            self.query_one(FieldView).focus()
+        elif self.view == "sweep":
+            self.query_one("#sweep-table").focus()
+        else:
+            self.set_focus(None)
 
     def action_knobs(self) -> None:
         """Go to the settings."""
@@ -390,8 +403,8 @@ class DisplacementScreen(StepScreen):
     def action_leave_knobs(self) -> None:
         """Go back to the view."""
         self._knobs_wanted = False
+        self._focus_view()
         self._lay_out()
-        self.query_one(FieldView).focus()
 
     def on_field_view_cursor_moved(self) -> None:
         """Show the vector under the cursor."""

@@ -99,8 +99,9 @@ class ContactSheet(Vertical, can_focus=True):
                 strip.remove()
             if len(strips) < rows:
                 self.mount_all(Strip() for _ in range(rows - len(strips)))
-                self.call_after_refresh(self._draw)
-                return
+        if len(strips) < rows or not all(strip.children for strip in strips):
+            self.call_after_refresh(self._draw)  # some have just been mounted, and hold nothing yet
+            return
         if self._shown != (first, columns, rows):
             self._shown = first, columns, rows
             for k, strip in enumerate(strips[:rows]):

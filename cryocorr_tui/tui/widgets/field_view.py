@@ -112,7 +112,7 @@ class FieldView(Vertical, can_focus=True):
     def show_pictures(self, reference: FloatArray, deformed: FloatArray) -> None:
         """Show two pictures of which nothing is measured yet."""
         self.forget()
-        self._tell("left the reference, right the deformed picture")
+        self._tell("left the reference, right the deformed")
         self.picture.show(side_by_side(reference, deformed))
 
     def forget(self) -> None:
@@ -162,7 +162,10 @@ class FieldView(Vertical, can_focus=True):
     def _draw_cursor(self) -> None:
         if self._canvas is None or self._field is None:
             return
-        drawn, centre = with_cursor(self._canvas, self._field, self.cursor, pen=self._pen)
+        colour = not self.app.no_color
+        drawn, centre = with_cursor(
+            self._canvas, self._field, self.cursor, pen=self._pen, colour=colour
+        )
         zoom = ZOOMS[self._zoom]
         self.picture.show(drawn, view=View(*centre, zoom) if zoom > 1 else None)
 

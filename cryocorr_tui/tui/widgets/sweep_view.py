@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 from rich.color import Color
 from rich.style import Style
@@ -46,7 +47,10 @@ class SweepView(Horizontal):
     def show_cells(self, cells: Sequence[SweepCell]) -> None:
         """Show another sweep."""
         self.query_one("#sweep-table Static", Static).update(_table(cells))
-        self.query_one(Picture).show(draw_sweep(cells))
+        picture = draw_sweep(cells)
+        if self.app.no_color:
+            picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        self.query_one(Picture).show(picture)
 
     def on_mount(self) -> None:
         """Follow the terminal: only pixels show the letters of the picture."""
