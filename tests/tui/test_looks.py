@@ -126,7 +126,7 @@ async def test_a_question(
 
 
 async def test_a_long_question_is_whole_in_a_small_terminal(size: str) -> None:
-    words = "Go on where you were in this folder (2 files, run in cryocorr_results_of_today)?"
+    words = "Go on where you were in this folder (2 files, run in cryocorr_results)?"
     app = CryocorrApp(Session())
     async with app.run_test(size=SIZES[size]) as pilot:
         await app.push_screen(Question(words, {"on": "Go on"}))
