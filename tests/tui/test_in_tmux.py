@@ -185,7 +185,7 @@ def test_a_line_that_drops_during_a_run_costs_nothing(tmux: Tmux) -> None:
     tmux.hang_up()
 
     tmux.start()
-    tmux.until("Go on where you were in this folder (1 file, run in cryocorr_results)?")
+    tmux.until("Go on where you were in this folder (1 file", "cryocorr_results)?")
     tmux.press("Enter")
     run_to_the_end(tmux)
     tmux.press("e")

@@ -15,6 +15,7 @@ from cryocorr_tui.core.load import Load
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.tui.app import CryocorrApp
 from cryocorr_tui.tui.score_map import ScoreMap
+from cryocorr_tui.tui.screens.question import Question
 from cryocorr_tui.tui.session import Session
 from tests.class_average_forge import write_montage, write_stack
 
@@ -122,6 +123,15 @@ async def test_a_question(
     Path("cryocorr_results").mkdir()
     Path("cryocorr_results", "pairs.csv").touch()
     await looks("question", app_of(finished_run), size, ["4", "e"])
+
+
+async def test_a_long_question_is_whole_in_a_small_terminal(size: str) -> None:
+    words = "Go on where you were in this folder (2 files, run in cryocorr_results)?"
+    app = CryocorrApp(Session())
+    async with app.run_test(size=SIZES[size]) as pilot:
+        await app.push_screen(Question(words, {"on": "Go on"}))
+        shown = " ".join(strip.text.strip(" │") for strip in await settled(pilot))
+        assert words in " ".join(shown.split())
 
 
 def test_snapshots_differ_where_words_do_but_not_where_a_few_blocks_and_digits_do() -> None:
