@@ -49,7 +49,8 @@ class Program:
     def __init__(self, arguments: Sequence[str], folder: Path) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
-        environ = {key: value for key, value in os.environ.items() if key not in ("TMUX", "STY")}
+        foreign = ("TMUX", "STY", "COLUMNS", "LINES")  # the last two would rule over the size
+        environ = {key: value for key, value in os.environ.items() if key not in foreign}
         environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
         environ["XDG_STATE_HOME"] = environ["XDG_CONFIG_HOME"] = str(folder / "state")
         command = [sys.executable, "-c", "from cryocorr_tui.cli import main; main()", *arguments]

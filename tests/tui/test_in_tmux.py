@@ -55,11 +55,11 @@ class Tmux:
     def screen(self) -> str:
         return self._run("capture-pane", "-p")
 
-    def until(self, *words: str, seconds: float = 30.0) -> None:
+    def until(self, *words: str, seconds: float = 60.0) -> None:
         """Wait until the screen shows all of these."""
         self.wait(lambda: all(each in self.screen for each in words), seconds, words)
 
-    def wait(self, true: Callable[[], bool], seconds: float = 30.0, what: object = "") -> None:
+    def wait(self, true: Callable[[], bool], seconds: float = 60.0, what: object = "") -> None:
         end = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < end, f"in vain after {seconds} s: {what}\n{self.screen}"
@@ -90,7 +90,8 @@ class Tmux:
         return self.folder.with_name("exit_code")
 
     def _run(self, *arguments: str) -> str:
-        environ = {key: value for key, value in os.environ.items() if key not in ("TMUX", "STY")}
+        foreign = ("TMUX", "STY", "COLUMNS", "LINES")  # the last two would rule over the size
+        environ = {key: value for key, value in os.environ.items() if key not in foreign}
         environ |= {
             "PYTHONPATH": str(CHECKOUT),
             "LC_ALL": "C.UTF-8",
