@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
 import os
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryocorr_tui.cli.parser import COMMANDS
 from cryocorr_tui.core.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -55,13 +57,17 @@ def open_app(
     InputError
         If an input is not there.
     """
+    for path in inputs:
+        if not path.exists():
+            alike = difflib.get_close_matches(str(path), COMMANDS, n=1)
+            mend = (
+                f"did you mean cryocorr {alike[0]}?" if alike else "check the name and the folder."
+            )
+            raise InputError(f"{path}: there is no such file; {mend}")
     if not on_terminal() or os.environ.get("TERM", "dumb") == "dumb":
         raise SettingsError(
             "The app needs a terminal; without one, run cryocorr analyze INPUT ... -o DIR."
         )
-    for path in inputs:
-        if not path.exists():
-            raise InputError(f"{path}: there is no such file; check the name and the folder.")
 
     from cryocorr_tui.tui.graphics.terminal import probe
 

@@ -38,6 +38,7 @@ __all__ = ["Finding", "State", "cards", "examine", "machine", "software", "termi
 
 DISTRIBUTION = "cryocorr-tui"
 MODULES = {
+    "chafa-py": "chafa",  # as the metadata of a distribution spell it
     "chafa.py": "chafa",
     "nvidia-ml-py": "pynvml",
     "opencv-python-headless": "cv2",

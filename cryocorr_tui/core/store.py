@@ -185,8 +185,7 @@ class RunStore:
         path = folder / STORE_NAME
         if not path.is_dir():
             raise OutputError(
-                f"{folder}: holds no run; name the output folder of cryocorr analyze, or leave out"
-                " --resume to start one."
+                f"{folder}: holds no run; name the output folder of cryocorr analyze or match."
             )
         with ExitStack() as stack:
             if not read_only:

@@ -206,7 +206,7 @@ class CryocorrApp(PictureHost[None]):
         self.push_screen(
             Question(
                 f"Go on where you were in this folder ({saved.in_words()})?",
-                {"on": "Go on", "new": "Start anew"},
+                {"on": "Go on", "": "Start anew"},
             ),
             decide,
         )
@@ -532,9 +532,17 @@ class CryocorrApp(PictureHost[None]):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
+    def show_notes(self) -> None:
+        """Show what the last run told, also what a toast has told already."""
+        from cryocorr_tui.tui.screens.question import Question
+
+        notes = "\n\n".join(self.session.notes) or "The last run had nothing to tell."
+        self.push_screen(Question(notes, {"": "Close"}))
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Offer every action in the palette."""
         yield from super().get_system_commands(screen)
+        yield SystemCommand("Notes", "What the last run told: warnings, findings", self.show_notes)
         # Each action once, whatever number of keys it has; those of Textual itself have no id.
         actions = {active.binding.id: active for active in screen.active_bindings.values()}
         for name, active in actions.items():

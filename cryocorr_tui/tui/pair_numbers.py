@@ -8,7 +8,7 @@ from pathlib import Path
 from cryocorr_tui.core.model import PairAlignment
 from cryocorr_tui.core.run import Run
 
-__all__ = ["chance", "class_rows", "number", "pair_rows"]
+__all__ = ["angle", "chance", "class_rows", "number", "pair_rows", "signed"]
 
 Row = tuple[str, str]
 
@@ -27,8 +27,8 @@ def pair_rows(run: Run, pair: PairAlignment) -> list[Row]:
     ]
     if pair.pose is not None:
         rows += [
-            ("rotation", f"{pair.pose.rotation:.1f}°"),
-            ("shift y, x", f"{pair.pose.shift_y:+.1f}, {pair.pose.shift_x:+.1f} px"),
+            ("rotation", angle(pair.pose.rotation)),
+            ("shift y, x", f"{signed(pair.pose.shift_y)}, {signed(pair.pose.shift_x)} px"),
             ("mirrored", "yes" if pair.pose.mirrored else "no"),
         ]
     rows.append(("p, q", f"{chance(pair.p_value)}, {chance(pair.q_value)}"))
@@ -60,6 +60,16 @@ def class_rows(run: Run, class_id: int) -> list[Row]:
     if reason:
         rows.insert(0, ("not compared", f"it {reason}"))
     return rows
+
+
+def angle(degrees: float) -> str:
+    """Return an angle in [0, 360) with one decimal: what rounds to 360 is 0."""
+    return f"{round(degrees, 1) % 360:.1f}°"
+
+
+def signed(value: float) -> str:
+    """Return a number with its sign and one decimal: what rounds to nothing is +0.0."""
+    return f"{round(value, 1) + 0.0:+.1f}"
 
 
 def number(value: float, digits: int) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cryocorr_tui.core.model import PairAlignment, Pose
 from cryocorr_tui.core.scoring import pair_score
-from cryocorr_tui.tui.pair_numbers import UNKNOWN, chance, class_rows, number
+from cryocorr_tui.tui.pair_numbers import UNKNOWN, angle, chance, class_rows, number, signed
 
 if TYPE_CHECKING:
     from cryocorr_tui.core.pair_scores import PoseScores
@@ -142,8 +142,8 @@ def _rows_of_pose(pose: Pose | None, pixel_size: float | None) -> list[tuple[str
         rows = [(name, UNKNOWN) for name in ("rotation", "shift y, x", "in Å", "mirrored")]
     else:
         rows = [
-            ("rotation", f"{pose.rotation:.1f}°"),
-            ("shift y, x", f"{pose.shift_y:+.1f}, {pose.shift_x:+.1f} px"),
+            ("rotation", angle(pose.rotation)),
+            ("shift y, x", f"{signed(pose.shift_y)}, {signed(pose.shift_x)} px"),
             ("in Å", f"{pose.shift_y * size:+.1f}, {pose.shift_x * size:+.1f} Å"),
             ("mirrored", "yes" if pose.mirrored else "no"),
         ]

@@ -105,9 +105,12 @@ class Saved:
     @property
     def worth_going_on(self) -> bool:
         """Whether anything was chosen that is still there."""
-        return bool(self._told["files"] or self.run) and all(
-            path.exists() for path in [*map(Path, self._told["files"]), *filter(None, [self.run])]
-        )
+        return bool(self._there or (self.run and self.run.exists()))
+
+    @property
+    def _there(self) -> list[Path]:
+        """The chosen files that are still there."""
+        return [path for path in map(Path, self._told["files"]) if path.exists()]
 
     @property
     def run(self) -> Path | None:
@@ -132,13 +135,15 @@ class Saved:
 
     def in_words(self) -> str:
         """Return what was chosen, for the question whether to go on with it."""
-        count = len(self._told["files"])
+        count, there = len(self._told["files"]), len(self._there)
         files = f"{count} file{'' if count == 1 else 's'}"
+        if there < count:
+            files += f", of which {count - there} can no longer be found"
         return f"{files}, run in {self.run}" if self.run else files
 
     def restore(self, session: Session) -> None:
         """Put files, folders and settings back into a session."""
-        session.files = [Path(name) for name in self._told["files"]]
+        session.files = self._there
         session.folder, session.output = Path(self._told["folder"]), Path(self._told["output"])
         session.settings = settings_from(self._told["settings"])
 

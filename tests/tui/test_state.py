@@ -49,6 +49,19 @@ def test_a_session_whose_files_have_gone_is_not_offered(stack: Path, tmp_path: P
     assert saved_session(None) is None
 
 
+def test_of_files_some_of_which_have_gone_the_others_are_offered(
+    stack: Path, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone.mrcs"
+    Saved.of(Session(files=[gone, stack]), step="files", theme="x").write(tmp_path / "kept.json")
+    saved = saved_session(tmp_path / "kept.json")
+    assert saved is not None
+    assert saved.in_words() == "2 files, of which 1 can no longer be found"
+    again = Session()
+    saved.restore(again)
+    assert again.files == [stack]
+
+
 def test_every_folder_has_a_session_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from cryocorr_tui.core.analysis import StageProgressed, StageStarted, TileScored
 from cryocorr_tui.core.load import CardLoad, Load, LoadSampler
+from cryocorr_tui.tui.pair_numbers import angle, signed
 from cryocorr_tui.tui.progress import Progress
 from cryocorr_tui.tui.widgets.status_line import load_in_words, progress_bar
 
@@ -57,3 +58,8 @@ def test_a_sample_is_of_this_machine_and_process() -> None:
     load = LoadSampler().sample()
     assert 0 <= load.cpu <= 1
     assert 0 < load.own < load.used <= load.total
+
+
+def test_angles_and_shifts_are_rounded_into_their_range() -> None:
+    assert [angle(value) for value in (359.97, 0.0, 12.34)] == ["0.0°", "0.0°", "12.3°"]
+    assert [signed(value) for value in (-0.04, 0.0, -1.26)] == ["+0.0", "+0.0", "-1.3"]

@@ -279,7 +279,7 @@ class GroupsScreen(StepScreen):
         text.append(f"{sizes.size} groups", style="bold")
         text.append(f", {int((sizes == 1).sum())} single")
         append_keyed(text, "+ -", f"cut at blend {1 - groups.threshold:.3f} ({how})")
-        append_keyed(text, "d", f"redundant {spare.classes} of {spare.of}{behind}")
+        append_keyed(text, "D", f"redundant {spare.classes} of {spare.of}{behind}")
         append_keyed(text, "space", f"dropped {len(choices.dropped)}")
         return text
 

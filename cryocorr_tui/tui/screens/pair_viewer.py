@@ -157,7 +157,7 @@ class PairViewer(Screen[None]):
                 tooltip="Save the pictures as a PNG into the output folder"),
         Binding("u", "displacement", "Displacement", show=False, id="viewer.displacement",
                 tooltip="Displacement of this pair: where B differs from A in shape"),
-        Binding("escape,q", "close", "Close", key_display="esc", id="viewer.close"),
+        Binding("escape", "close", "Close", key_display="esc", id="viewer.close"),
     ]  # fmt: skip
 
     class Drawn(Message):

@@ -22,7 +22,8 @@ class Question(ModalScreen[str | None]):
     text : str
         The question.
     answers : mapping of str to str
-        Names of answers and their words; the first one has the focus.
+        Names of answers and their words; the first one has the focus. The empty name is that of
+        leaving things as they are, by default "Cancel".
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,9 +41,9 @@ class Question(ModalScreen[str | None]):
         """Lay out the question over its answers."""
         with Vertical(id="question"):
             yield Static(self._text, markup=False)
-            for name, words in self._answers.items():
+            answers = self._answers if "" in self._answers else {**self._answers, "": "Cancel"}
+            for name, words in answers.items():
                 yield Button(words, id=f"answer-{name}", compact=True)
-            yield Button("Cancel", id="answer-", compact=True)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Return the answer."""

@@ -12,6 +12,7 @@ from textual_plotext import PlotextPlot
 from cryocorr_tui.core.metrics import FRC_THRESHOLD
 from cryocorr_tui.core.model import Pose
 from cryocorr_tui.core.pair_scores import ANGLES, PoseScores, RotationProfile
+from cryocorr_tui.tui.pair_numbers import angle
 
 __all__ = ["FrcPlot", "ProfilePlot"]
 
@@ -89,7 +90,7 @@ class ProfilePlot(_Plot):
         ncc : float
             There, −1…1.
         """
-        plot = self._begin(f"NCC round the circle, now {pose.rotation:.1f}°")
+        plot = self._begin(f"NCC round the circle, now {angle(pose.rotation)}")
         lowest = 0.0
         for mirrored in (not pose.mirrored, pose.mirrored):
             values = profile.of(mirrored)
