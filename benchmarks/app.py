@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import statistics
 import subprocess
 import sys
@@ -105,12 +106,12 @@ def _seconds_of(command: list[str], times: int) -> list[float]:
 def _keys(folder: Path, classes: int, *, quick: bool) -> Table:
     count = 2 if quick else 40
     presses = [
-        ("right", "whole", count),
-        ("down", "whole", count),
+        ("right, left", "whole", count),
+        ("down, up", "whole", count),
         ("plus", "nearer", 3),
-        ("right", "nearer", count),
-        ("down", "nearer", count),
-        ("page down", "nearer", 2 if quick else 8),
+        ("right, left", "nearer", count),
+        ("down, up", "nearer", count),
+        ("page down, page up", "nearer", 2 if quick else 8),
         ("o", "nearer", 2),
     ]
     with Program(["app", "run", *BLOCKS], folder) as program:
@@ -136,8 +137,9 @@ def _until_quiet(program: Program) -> None:
 
 
 def _row(program: Program, key: str, zoom: str, count: int) -> tuple[Cell, ...]:
-    """Return the times of a key; nothing where it changes nothing, as at the end of the map."""
-    answers = [answer for _ in range(count) if (answer := program.answer(key))[1]]
+    """Return the times of keys pressed in turn; nothing where they change nothing."""
+    turns = itertools.islice(itertools.cycle(key.split(", ")), count)
+    answers = [answer for each in turns if (answer := program.answer(each))[1]]
     if not answers:
         return ()
     times = sorted(1000 * seconds for seconds, _ in answers)
@@ -154,7 +156,10 @@ def _while_running(folder: Path, *, quick: bool) -> Table:
         program.listen(1.0)
         program.press("r")
         program.until("comparing pairs")
-        rows = [_row(program, key, "running", 3 if quick else 30) for key in ("right", "down")]
+        rows = [
+            _row(program, keys, "running", 3 if quick else 30)
+            for keys in ("right, left", "down, up")
+        ]
     return Table(
         "App: keys while a run goes on",
         ("key", "median, ms", "95 %, ms", "most, ms", "median bytes"),

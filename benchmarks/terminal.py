@@ -26,7 +26,9 @@ READ = 1 << 16
 
 KEYS = {
     "right": "\x1b[C",
+    "left": "\x1b[D",
     "down": "\x1b[B",
+    "up": "\x1b[A",
     "page down": "\x1b[6~",
     "page up": "\x1b[5~",
     "plus": "+",
@@ -103,7 +105,7 @@ class Program:
         """Press a key; return the seconds until the last byte of the answer, and its bytes."""
         began = last = time.perf_counter()
         self.press(key)
-        count, patience = 0, 0.5
+        count, patience = 0, 0.3
         while True:
             found = self._read(patience)
             if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import gc
 import logging
 import os
 import sys
@@ -68,6 +69,8 @@ def open_app(
         raise SettingsError(
             "The app needs a terminal; without one, run cryocorr analyze INPUT ... -o DIR."
         )
+
+    gc.disable()  # until the first frame: a sixth of the time to it would go into collecting nothing
 
     from cryocorr_tui.tui.graphics.terminal import probe
 

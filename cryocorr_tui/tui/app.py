@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import threading
@@ -135,6 +136,7 @@ class CryocorrApp(PictureHost[None]):
         """Show the first step, and begin to watch the machine."""
         self.switch_mode("files")
         self._end_with_the_terminal()
+        self.call_after_refresh(gc.enable)  # off since the start, for the sake of this first frame
         self._sample_load()
         self.set_interval(SECONDS_BETWEEN_PAINTS, self._publish_tiles)
         if self._run_folder is not None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
@@ -27,12 +28,16 @@ __all__ = ["PairPanel"]
 Pictures = tuple["NDArray[np.uint8]", "NDArray[np.uint8] | None"]
 
 
+REST = 0.08  # seconds: longer than between the strokes of a key that is held down
+
+
 class PairPanel(Vertical):
     """Shows one pair of the run, or on the diagonal one class average."""
 
     def __init__(self) -> None:
         super().__init__()
         self._pair: tuple[int, int] | None = None
+        self._rest: Timer | None = None
         self.shown: tuple[int, int] | None = None
         """Class ids of the pair that is on the screen."""
         self.told = ""
@@ -46,13 +51,15 @@ class PairPanel(Vertical):
         yield Static(id="pair-numbers")
 
     def show_pair(self, i: int, j: int) -> None:
-        """Show another pair; what has to be read and turned is so in a thread, the latest wins."""
+        """Show another pair, once the cursor rests: pictures are most of what a key would send."""
         if (i, j) != self._pair:
             self._pair = (i, j)
-            self.refresh_pair()
+            if self._rest is not None:
+                self._rest.stop()
+            self._rest = self.set_timer(REST, self.refresh_pair)
 
     def refresh_pair(self) -> None:
-        """Read the pair again."""
+        """Read the pair again, and turn its pictures, in a thread; the latest wins."""
         run = cast("CryocorrApp", self.app).session.run
         if run is None or self._pair is None:
             return
