@@ -70,7 +70,7 @@ def open_app(
             "The app needs a terminal; without one, run cryocorr analyze INPUT ... -o DIR."
         )
 
-    gc.disable()  # until the first frame: a sixth of the time to it would go into collecting nothing
+    gc.disable()  # until the first frame, which it would delay by a sixth, with nothing to collect
 
     from cryocorr_tui.tui.graphics.terminal import probe
 
