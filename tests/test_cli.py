@@ -18,18 +18,12 @@ from cryocorr_tui.cli.console import data_console
 from cryocorr_tui.cli.parser import COMMANDS, MATRICES, METRICS, build_parser
 from cryocorr_tui.cli.progress import Lines
 from cryocorr_tui.cli.summary import print_summary
-from cryocorr_tui.core import analysis, model, simulation, store
-from cryocorr_tui.core.analysis import (
-    AnalysisFinished,
-    DetectionFinished,
-    MatchFinished,
-    Notice,
-    StageProgressed,
-    StageStarted,
-    TileScored,
-)
+from cryocorr_tui.core import analysis, model, montage_cutting, simulation, store
+from cryocorr_tui.core.analysis import AnalysisFinished, MatchFinished
 from cryocorr_tui.core.errors import InputError
+from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted, TileScored
 from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings
+from cryocorr_tui.core.montage_cutting import DetectionFinished
 
 FINISHED = AnalysisFinished(
     folder=Path("out"),
@@ -67,7 +61,7 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeRun]:
     def fake(*events: object, then: Callable[[], None] | None = None) -> FakeRun:
         run = FakeRun(*events, then=then)
         monkeypatch.setattr(analysis, "analyze", run)
-        monkeypatch.setattr(analysis, "detect", run)
+        monkeypatch.setattr(montage_cutting, "cut_montages", run)
         return run
 
     return fake

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from class_average_forge import column, particles, rows
 
-from cryocorr_tui.core.analysis import Notice, analyze, detect
+from cryocorr_tui.core.analysis import analyze
+from cryocorr_tui.core.events import Notice
 from cryocorr_tui.core.model import Settings
+from cryocorr_tui.core.montage_cutting import cut_montages
 from cryocorr_tui.core.simulation.montage_drawing import (
     draw_cryosparc_montage,
     draw_relion_montage,
@@ -85,7 +87,7 @@ def test_printed_numbers_reach_the_tables(tmp_path: Path) -> None:
 
 def test_print_is_filled_in_the_stack_that_is_cut_out_and_told_in_words(tmp_path: Path) -> None:
     montage = printed_montage(tmp_path / "m.png")
-    events = list(detect([montage], tmp_path / "out", Settings()))
+    events = list(cut_montages([montage], tmp_path / "out", Settings()))
     findings = [event.text for event in events if isinstance(event, Notice) and not event.warning]
     assert any(
         "8 squares have print on them" in text and "resolution on 8" in text for text in findings

@@ -37,8 +37,8 @@ def app(options: argparse.Namespace) -> None:
 
 def detect(options: argparse.Namespace) -> None:
     """Cut montages into squares."""
-    from cryocorr_tui.core import analysis
     from cryocorr_tui.core.model import Settings
+    from cryocorr_tui.core.montage_cutting import cut_montages
 
     # What was not given keeps the default of the core.
     chosen: dict[str, Any] = {}
@@ -57,7 +57,7 @@ def detect(options: argparse.Namespace) -> None:
         **chosen,
     )
     finished = _follow(
-        analysis.detect(options.inputs, options.output, settings, overwrite=options.overwrite)
+        cut_montages(options.inputs, options.output, settings, overwrite=options.overwrite)
     )
     talk_console().print(_counted(finished.squares, "square"))
     _print_paths(finished.tables)
@@ -286,7 +286,7 @@ def _follow(events: Iterator[Any]) -> Any:
 
     The run is closed however this ends, so that an interrupted one frees its device.
     """
-    from cryocorr_tui.core.analysis import Notice, StageProgressed, StageStarted, TileScored
+    from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted, TileScored
 
     event = None
     with _closing(events), meter_on(talk_console()) as meter:

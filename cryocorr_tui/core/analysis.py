@@ -18,11 +18,9 @@ import numpy as np
 
 import cryocorr_tui
 from cryocorr_tui.core.backend import Backend, choose_backends
-from cryocorr_tui.core.detection_files import write_detection
 from cryocorr_tui.core.errors import InputError
-from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted
+from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted, TileScored
 from cryocorr_tui.core.files import (
-    DETECTION_FILES,
     RUN_FILES,
     check_apart,
     check_output,
@@ -31,24 +29,19 @@ from cryocorr_tui.core.files import (
 from cryocorr_tui.core.grouping import BYTES_PER_PAIR, group_classes
 from cryocorr_tui.core.inputs import (
     Inputs,
-    find_squares,
     look_at_print,
-    read_sources,
     to_class_averages,
 )
+from cryocorr_tui.core.intake import IntakeEvent, take_in
 from cryocorr_tui.core.matching import Matches, find_matches
 from cryocorr_tui.core.model import (
     PAIR_FIELDS,
     ClassAverage,
-    FloatArray,
     Groups,
-    Montage,
     Settings,
-    Stack,
 )
 from cryocorr_tui.core.preprocessing import WorkingSet, prepare
 from cryocorr_tui.core.quality import quality_of
-from cryocorr_tui.core.reference import parse_reference
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.core.run_recipe import Recipe, squares_of
 from cryocorr_tui.core.run_tables import write_run_tables
@@ -59,21 +52,11 @@ from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
 
 __all__ = [
     "AnalysisFinished",
-    "DetectionFinished",
     "Event",
-    "InputsTaken",
     "MatchFinished",
-    "Notice",
     "RunOpened",
-    "SourcesRead",
-    "StageProgressed",
-    "StageStarted",
-    "TileScored",
     "analyze",
-    "detect",
-    "find_in_sources",
     "match",
-    "take_in",
 ]
 
 PREPARING = 10  # ordinary pairs that take as long as to prepare one class: 8 at 64², 13 at 128²
@@ -83,41 +66,10 @@ MOST_NAMED = 5  # classes left out for one reason that are named in a sentence
 
 
 @dataclass(frozen=True, eq=False)
-class SourcesRead:
-    """The inputs are read; squares are not looked for yet."""
-
-    inputs: Inputs
-
-
-@dataclass(frozen=True, eq=False)
-class InputsTaken:
-    """The inputs are read, and the squares of the pictures among them are found."""
-
-    inputs: Inputs
-
-
-@dataclass(frozen=True, eq=False)
 class RunOpened:
     """The class averages are ready and the store of their pairs is open, with what is in it."""
 
     run: Run
-
-
-@dataclass(frozen=True)
-class TileScored:
-    """A block of pairs is in the store; `done` of `total` pairs are.
-
-    ``share`` is the part of the work that is behind, 0 to 1 (None: that of the pairs): not every
-    pair costs the same. ``block`` is what the store has of it, (fields, h, w) float32, fields as
-    in `model.PAIR_FIELDS`.
-    """
-
-    rows: slice
-    cols: slice
-    done: int
-    total: int
-    share: float | None = None
-    block: FloatArray | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -130,15 +82,6 @@ class AnalysisFinished:
     groups: int
     tables: tuple[Path, ...]
     run: Run | None = field(default=None, compare=False, repr=False)
-
-
-@dataclass(frozen=True)
-class DetectionFinished:
-    """The squares of all montages are written."""
-
-    folder: Path
-    squares: int
-    tables: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -159,18 +102,7 @@ class MatchFinished:
     run: Run | None = field(default=None, compare=False, repr=False)
 
 
-Event = (
-    StageStarted
-    | StageProgressed
-    | Notice
-    | SourcesRead
-    | InputsTaken
-    | RunOpened
-    | TileScored
-    | AnalysisFinished
-    | DetectionFinished
-    | MatchFinished
-)
+Event = IntakeEvent | RunOpened | TileScored | AnalysisFinished | MatchFinished
 
 
 def analyze(
@@ -310,89 +242,6 @@ def match(
                 run, output, matrices=matrices, min_score=min_score, seconds=timings
             )
         yield _match_finished(run, matches, found, tables)
-
-
-def detect(
-    inputs: Sequence[Path], output: Path, settings: Settings, *, overwrite: bool = False
-) -> Iterator[Event]:
-    """Cut montages into squares.
-
-    Writes ``squares.csv``, one ``overlay_NAME.png`` a montage, and ``stack.mrcs`` with the whole
-    squares of all montages in one box. Pictures without a grid are left out, with a warning.
-
-    Yields
-    ------
-    Event
-        The last one is `DetectionFinished`.
-
-    Raises
-    ------
-    CryocorrError
-        With one sentence that says what to mend; nothing is written then.
-    """
-    reference = [] if settings.reference is None else [parse_reference(settings.reference).path]
-    check_apart(output, [*inputs, *reference])
-    check_output(output, overwrite=overwrite, own=DETECTION_FILES)
-    sources = yield from take_in(inputs, replace(settings, reading="montage"), leave_out=True)
-    stack = next((source for source in sources.sources if isinstance(source, Stack)), None)
-    if stack is not None:
-        raise InputError(
-            f"{stack.source}: is a stack already, there is nothing to cut; give it to "
-            "cryocorr analyze."
-        )
-    for text in sources.warnings:
-        yield Notice(text)
-    prepare_output(output, overwrite=overwrite, own=DETECTION_FILES)
-    tables = write_detection(sources, output)
-    squares = sum(len(detection.squares) for _, detection in sources.montages)
-    yield DetectionFinished(output, squares, tables)
-
-
-def take_in(
-    inputs: Sequence[Path], settings: Settings, *, leave_out: bool = False
-) -> Generator[Event, None, Inputs]:
-    """Read the inputs and find the squares of the pictures among them, as `find_squares`.
-
-    Raises
-    ------
-    CryocorrError
-        With one sentence that says what to mend.
-    """
-    read = Inputs()
-    yield StageStarted("reading", len(inputs))
-    for done in read_sources(inputs, settings, read):
-        yield StageProgressed("reading", done)
-    yield SourcesRead(read)
-    return (yield from find_in_sources(read, settings, leave_out=leave_out))
-
-
-def find_in_sources(
-    read: Inputs, settings: Settings, *, leave_out: bool = False
-) -> Generator[Event, None, Inputs]:
-    """Find the squares of the pictures among sources, as `take_in` does once they are read.
-
-    Parameters
-    ----------
-    read : Inputs
-        Left as it is: squares may be looked for again, with other settings.
-    settings, leave_out
-        As for `inputs.find_squares`.
-
-    Raises
-    ------
-    CryocorrError
-        With one sentence that says what to mend.
-    """
-    taken = Inputs(list(read.sources), dict(read.sha256))
-    pictures = any(isinstance(source, Montage) for source in taken.sources)
-    if pictures and settings.reading != "images":
-        yield StageStarted("finding squares", len(taken.sources))
-        for done in find_squares(taken, settings, leave_out=leave_out):
-            yield StageProgressed("finding squares", done)
-        for text in taken.findings:
-            yield Notice(text, warning=False)
-    yield InputsTaken(taken)
-    return taken
 
 
 def _prepare(

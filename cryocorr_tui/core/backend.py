@@ -14,7 +14,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numba
 import numpy as np
 import psutil
 from numpy.typing import NDArray
@@ -219,6 +218,8 @@ def compiled_code() -> Iterator[None]:
 
     The kernels spread over pairs by themselves; BLAS threads would only fight them for the cores.
     """
+    import numba  # takes long, and memory that work without compiled code does not need
+
     numba.set_num_threads(min(usable_cpus(), numba.config.NUMBA_NUM_THREADS))
     with threadpool_limits(limits=1, user_api="blas"):
         yield

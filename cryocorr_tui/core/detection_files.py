@@ -11,15 +11,18 @@ import mrcfile
 import numpy as np
 from numpy.typing import NDArray
 
-from cryocorr_tui.core import export
 from cryocorr_tui.core.files import atomic_path
 from cryocorr_tui.core.inputs import Inputs, to_class_averages
-from cryocorr_tui.core.model import ClassAverage, Montage
+from cryocorr_tui.core.memory import return_freed_memory
+from cryocorr_tui.core.model import ClassAverage, Detection, Labels, Montage, Square
 from cryocorr_tui.core.overlay import draw_overlay
 from cryocorr_tui.core.preprocessing import fourier_resample
 from cryocorr_tui.core.readers.picture import swap_red_and_blue
+from cryocorr_tui.core.tables import Column, booleans, counts, floats, texts, write_table
 
-__all__ = ["write_detection", "write_squares"]
+__all__ = ["write_detection", "write_detections", "write_squares", "write_stack"]
+
+_NOTHING_PRINTED = Labels(np.zeros((0, 0), dtype=bool))
 
 
 def write_detection(sources: Inputs, folder: Path) -> tuple[Path, ...]:
@@ -42,25 +45,76 @@ def write_detection(sources: Inputs, folder: Path) -> tuple[Path, ...]:
     OutputError
         If a file cannot be written.
     """
-    tables = write_squares(sources, folder)
-    classes = [item for item in to_class_averages(sources) if item.x is not None]
-    if classes:
-        tables.append(folder / "stack.mrcs")
-        _write_stack(tables[-1], classes)
-    return tuple(tables)
+    return (*write_detections(sources, folder), *write_stack(folder, to_class_averages(sources)))
 
 
-def write_squares(sources: Inputs, folder: Path) -> list[Path]:
+def write_detections(sources: Inputs, folder: Path) -> list[Path]:
     """Write the squares of all montages, and the overlay of each, where there is a montage."""
     if not sources.montages:
         return []
     tables = [folder / "squares.csv"]
-    export.write_squares(tables[0], [detection for _, detection in sources.montages])
+    write_squares(tables[0], [detection for _, detection in sources.montages])
     names = _overlay_names([montage for montage, _ in sources.montages])
     for (montage, detection), name in zip(sources.montages, names, strict=True):
         tables.append(folder / name)
         _write_picture(tables[-1], draw_overlay(montage, detection))
+        return_freed_memory()
     return tables
+
+
+def write_stack(folder: Path, classes: Sequence[ClassAverage]) -> list[Path]:
+    """Write the class averages that were squares of a montage, where there are any."""
+    cut = [item for item in classes if item.x is not None]
+    if not cut:
+        return []
+    path = folder / "stack.mrcs"
+    _write_stack(path, cut)
+    return [path]
+
+
+def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
+    """Write ``squares.csv``: every square of every montage, in reading order.
+
+    Corners and sides are in pixels of the montage, y down. What is not printed on a square, or
+    could not be read, is empty; ``selected`` is empty throughout a montage without a selection.
+    Score and pose, which bring the reference onto a square, are empty where none was hunted, and
+    there the grid is.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    found = [(d.source, k, s) for d in detections for k, s in enumerate(d.squares)]
+    labels = [s.labels or _NOTHING_PRINTED for _, _, s in found]
+    with_selection = {d.source for d in detections if d.shows_selection}
+    columns: dict[str, Column] = {
+        "source": texts([source for source, _, _ in found]),
+        "index": [index for _, index, _ in found],
+        "x": floats([s.x for _, _, s in found]),
+        "y": floats([s.y for _, _, s in found]),
+        "width": floats([s.width for _, _, s in found]),
+        "height": floats([s.height for _, _, s in found]),
+        "confidence": floats([s.confidence for _, _, s in found]),
+        "cut": booleans([s.cut for _, _, s in found]),
+        "label_text": texts([label.text for label in labels]),
+        "score": floats([_known_hit(s, "score") for _, _, s in found]),
+        "rotation_deg": floats([_known_hit(s, "rotation") for _, _, s in found]),
+        "mirrored": booleans([_known_hit(s, "mirrored") for _, _, s in found]),
+        "scale": floats([_known_hit(s, "scale") for _, _, s in found]),
+        "grid": counts([s.grid for _, _, s in found]),
+        "grid_confidence": floats([s.grid_confidence for _, _, s in found]),
+        "particles": counts([label.particles for label in labels]),
+        "resolution_angstrom": floats([label.resolution for label in labels]),
+        "class_index": counts([label.class_index for label in labels]),
+        "selected": booleans(
+            [
+                label.selected if source in with_selection else None
+                for (source, _, _), label in zip(found, labels, strict=True)
+            ]
+        ),
+    }
+    write_table(path, columns)
 
 
 def _overlay_names(montages: Sequence[Montage]) -> list[str]:
@@ -106,3 +160,7 @@ def _describe(mrc: mrcfile.mrcmemmap.MrcMemmap) -> None:
     variances = [image.var(dtype=np.float64) for image in images]
     header.dmean = np.mean(means)
     header.rms = np.sqrt(np.mean(variances) + np.var(means))
+
+
+def _known_hit(square: Square, field: str) -> float | None:
+    return None if square.hit is None else float(getattr(square.hit, field))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["Notice", "StageProgressed", "StageStarted"]
+from cryocorr_tui.core.model import FloatArray
+
+__all__ = ["Notice", "StageProgressed", "StageStarted", "TileScored"]
 
 
 @dataclass(frozen=True)
@@ -35,3 +37,20 @@ class Notice:
 
     text: str
     warning: bool = True
+
+
+@dataclass(frozen=True)
+class TileScored:
+    """A block of pairs is in the store; `done` of `total` pairs are.
+
+    ``share`` is the part of the work that is behind, 0 to 1 (None: that of the pairs): not every
+    pair costs the same. ``block`` is what the store has of it, (fields, h, w) float32, fields as
+    in `model.PAIR_FIELDS`.
+    """
+
+    rows: slice
+    cols: slice
+    done: int
+    total: int
+    share: float | None = None
+    block: FloatArray | None = field(default=None, compare=False, repr=False)

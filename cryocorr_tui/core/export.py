@@ -1,19 +1,13 @@
-"""The tables of a run.
-
-CSV as RFC 4180 has it: UTF-8, CRLF line ends, one header row, fields quoted where they must be.
-Numbers have the fewest digits that give the same float32 back, what is not known is an empty field,
-booleans are ``true`` and ``false``. Each file appears whole or not at all (`files.atomic_path`).
-"""
+"""The tables of a run; `tables` tells how their fields are written."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -26,16 +20,14 @@ from cryocorr_tui.core.matching import Matches
 from cryocorr_tui.core.model import (
     PAIR_FIELDS,
     ClassAverage,
-    Detection,
     DisplacementField,
     FloatArray,
     Groups,
-    Labels,
     Quality,
-    Square,
 )
 from cryocorr_tui.core.scoring import pair_reason, pair_score, pair_weight
 from cryocorr_tui.core.store import SYMMETRIC_FIELDS, RunStore
+from cryocorr_tui.core.tables import Column, booleans, counts, csv_file, floats, texts, write_table
 
 if TYPE_CHECKING:
     from cryocorr_tui.core.displacement import SweepCell
@@ -50,7 +42,6 @@ __all__ = [
     "write_pairs",
     "write_picture",
     "write_run_json",
-    "write_squares",
     "write_sweep",
 ]
 
@@ -61,9 +52,6 @@ ALL_PAIRS_LIMIT = 3000
 # Pairs held in memory at once while a table is written: about 100 MB.
 PAIRS_AT_ONCE = 500_000
 
-_NOTHING_PRINTED = Labels(np.zeros((0, 0), dtype=bool))
-
-Numbers = Sequence[float | None] | NDArray[np.number | np.bool_]
 Ids = NDArray[np.integer]
 Values = NDArray[np.floating]
 Chance = Callable[[FloatArray, Ids, Ids], tuple[Values, Values]]
@@ -75,7 +63,7 @@ def write_classes(
     quality: Quality,
     groups: Groups | None = None,
     *,
-    extra: Mapping[str, Sequence[object]] | None = None,
+    extra: Mapping[str, Column] | None = None,
 ) -> None:
     """Write ``classes.csv``, one row a class average.
 
@@ -101,28 +89,28 @@ def write_classes(
     if quality.quality.shape != (n,):
         raise ValueError(f"expected quality of shape ({n},), received {quality.quality.shape}")
     labels = np.zeros(n, dtype=np.int32) if groups is None else groups.labels
-    columns: dict[str, object] = {
+    columns: dict[str, Column] = {
         "class_id": [c.class_id for c in classes],
-        "source": _texts([c.source for c in classes]),
+        "source": texts([c.source for c in classes]),
         "source_index": [c.source_index for c in classes],
-        "x": _floats([c.x for c in classes]),
-        "y": _floats([c.y for c in classes]),
-        "width": _floats([c.width for c in classes]),
-        "height": _floats([c.height for c in classes]),
+        "x": floats([c.x for c in classes]),
+        "y": floats([c.y for c in classes]),
+        "width": floats([c.width for c in classes]),
+        "height": floats([c.height for c in classes]),
         "box_px": [max(c.image.shape) for c in classes],
-        "pixel_size_angstrom": _floats([c.pixel_size for c in classes]),
-        "particles": _counts([c.particles for c in classes]),
-        "resolution_angstrom": _floats([c.resolution for c in classes]),
-        "quality": _floats(quality.quality),
-        "texture": _floats(quality.texture),
-        "edge": _floats(quality.edge),
-        "signal": _floats(quality.signal),
-        "centring": _floats(quality.centring),
-        "fill": _floats(quality.fill),
-        "group": _counts(np.where(labels > 0, labels, np.nan)),
-        "selected": _booleans([c.selected for c in classes]),
+        "pixel_size_angstrom": floats([c.pixel_size for c in classes]),
+        "particles": counts([c.particles for c in classes]),
+        "resolution_angstrom": floats([c.resolution for c in classes]),
+        "quality": floats(quality.quality),
+        "texture": floats(quality.texture),
+        "edge": floats(quality.edge),
+        "signal": floats(quality.signal),
+        "centring": floats(quality.centring),
+        "fill": floats(quality.fill),
+        "group": counts(np.where(labels > 0, labels, np.nan)),
+        "selected": booleans([c.selected for c in classes]),
     }
-    _write_table(path, pd.DataFrame({**columns, **(extra or {})}))
+    write_table(path, {**columns, **(extra or {})})
 
 
 def write_pairs(
@@ -170,10 +158,10 @@ def write_pairs(
             f"expected {n} classes and quality of shape ({n},), received {len(classes)} classes and"
             f" quality of shape {quality.shape}"
         )
-    pixel_size = _floats([c.pixel_size for c in classes])
+    pixel_size = floats([c.pixel_size for c in classes])
     _, source = np.unique([c.source for c in classes], return_inverse=True)
     ids = np.arange(n)
-    with _csv_file(path) as file:
+    with csv_file(path) as file:
         for rows in store.bands(PAIRS_AT_ONCE):
             window = store.window(rows, store.cols)
             weight = pair_weight(quality[rows, np.newaxis], quality[store.cols], quality_weight)
@@ -201,10 +189,10 @@ def write_pairs(
                     "rotation_deg": fields["rotation_deg"],
                     "shift_y_px": fields["shift_y_px"],
                     "shift_x_px": fields["shift_x_px"],
-                    "mirrored": _booleans(fields["mirrored"]),
-                    "same_source": _booleans(source[i] == source[j]),
-                    "p_value": _floats(p_values),
-                    "q_value": _floats(q_values),
+                    "mirrored": booleans(fields["mirrored"]),
+                    "same_source": booleans(source[i] == source[j]),
+                    "p_value": floats(p_values),
+                    "q_value": floats(q_values),
                     "reason": _reasons(i, j, fields["blend"], reasons or {}),
                 }
             )
@@ -256,7 +244,7 @@ def write_matrix(
     itself = np.full(n, np.nan if field == "frc_resolution_px" else 1, dtype=np.float32)
     itself[list(reasons or {})] = np.nan
     ids = np.arange(n)
-    with _csv_file(path) as file:
+    with csv_file(path) as file:
         for rows in store.bands(PAIRS_AT_ONCE):
             values = store.symmetric("blend" if field == "score" else field, rows, store.cols)
             if store.split is None:
@@ -307,70 +295,25 @@ def write_matches(
     pair = dict(zip(PAIR_FIELDS, matches.pairs, strict=True))
     i, j = matches.pair_ids()
     p_values, q_values = chance(pair["blend"], i, j)
-    pixel_size = _floats([c.pixel_size for c in classes])
-    columns = {
+    pixel_size = floats([c.pixel_size for c in classes])
+    columns: dict[str, Column] = {
         "class_id": [c.class_id for c in classes],
         "set": list(sets),
-        "source": _texts([c.source for c in classes]),
+        "source": texts([c.source for c in classes]),
         "source_index": [c.source_index for c in classes],
-        "match": _counts(np.where(found, matches.partner, np.nan)),
-        "match_source": _texts([c.source if c else "" for c in partners]),
-        "match_source_index": _counts([c.source_index if c else None for c in partners]),
-        "mutual": _booleans(np.where(found, matches.mutual, np.nan)),
+        "match": counts(np.where(found, matches.partner, np.nan)),
+        "match_source": texts([c.source if c else "" for c in partners]),
+        "match_source_index": counts([c.source_index if c else None for c in partners]),
+        "mutual": booleans(np.where(found, matches.mutual, np.nan)),
         "score": matches.score,
         **{name: pair[name] for name in ("blend", "ncc", "ssim", "nmi", "frc_resolution_px")},
         "frc_resolution_angstrom": pair["frc_resolution_px"] * pixel_size[i],
         **{name: pair[name] for name in ("rotation_deg", "shift_y_px", "shift_x_px")},
-        "mirrored": _booleans(pair["mirrored"]),
-        "p_value": _floats(p_values),
-        "q_value": _floats(q_values),
+        "mirrored": booleans(pair["mirrored"]),
+        "p_value": floats(p_values),
+        "q_value": floats(q_values),
     }
-    _write_table(path, pd.DataFrame(columns))
-
-
-def write_squares(path: Path | str, detections: Sequence[Detection]) -> None:
-    """Write ``squares.csv``: every square of every montage, in reading order.
-
-    Corners and sides are in pixels of the montage, y down. What is not printed on a square, or
-    could not be read, is empty; ``selected`` is empty throughout a montage without a selection.
-    Score and pose, which bring the reference onto a square, are empty where none was hunted, and
-    there the grid is.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    found = [(d.source, k, s) for d in detections for k, s in enumerate(d.squares)]
-    labels = [s.labels or _NOTHING_PRINTED for _, _, s in found]
-    with_selection = {d.source for d in detections if d.shows_selection}
-    columns = {
-        "source": _texts([source for source, _, _ in found]),
-        "index": [index for _, index, _ in found],
-        "x": _floats([s.x for _, _, s in found]),
-        "y": _floats([s.y for _, _, s in found]),
-        "width": _floats([s.width for _, _, s in found]),
-        "height": _floats([s.height for _, _, s in found]),
-        "confidence": _floats([s.confidence for _, _, s in found]),
-        "cut": _booleans([s.cut for _, _, s in found]),
-        "label_text": _texts([label.text for label in labels]),
-        "score": _floats([_known_hit(s, "score") for _, _, s in found]),
-        "rotation_deg": _floats([_known_hit(s, "rotation") for _, _, s in found]),
-        "mirrored": _booleans([_known_hit(s, "mirrored") for _, _, s in found]),
-        "scale": _floats([_known_hit(s, "scale") for _, _, s in found]),
-        "grid": _counts([s.grid for _, _, s in found]),
-        "grid_confidence": _floats([s.grid_confidence for _, _, s in found]),
-        "particles": _counts([label.particles for label in labels]),
-        "resolution_angstrom": _floats([label.resolution for label in labels]),
-        "class_index": _counts([label.class_index for label in labels]),
-        "selected": _booleans(
-            [
-                label.selected if source in with_selection else None
-                for (source, _, _), label in zip(found, labels, strict=True)
-            ]
-        ),
-    }
-    _write_table(path, pd.DataFrame(columns))
+    write_table(path, columns)
 
 
 def write_groups(
@@ -406,16 +349,16 @@ def write_groups(
     """
     particles = np.array([math.nan if c.particles is None else c.particles for c in classes])
     members = [np.flatnonzero(groups.labels == k + 1) for k in range(groups.representatives.size)]
-    columns = {
+    columns: dict[str, Column] = {
         "group": np.arange(1, len(members) + 1),
         "size": [ids.size for ids in members],
         "representative": groups.representatives,
-        "particles": _counts([particles[ids].sum() for ids in members]),
-        "mean_quality": _floats([_known_mean(quality[ids]) for ids in members]),
-        "mean_blend": _floats([mean_inside(blend, ids) for ids in members]),
+        "particles": counts([particles[ids].sum() for ids in members]),
+        "mean_quality": floats([_known_mean(quality[ids]) for ids in members]),
+        "mean_blend": floats([mean_inside(blend, ids) for ids in members]),
         "members": [" ".join(map(str, ids)) for ids in members],
     }
-    _write_table(path, pd.DataFrame(columns))
+    write_table(path, columns)
 
 
 def write_field(path: Path | str, field: DisplacementField) -> None:
@@ -432,7 +375,7 @@ def write_field(path: Path | str, field: DisplacementField) -> None:
     OutputError
         If the file cannot be written.
     """
-    columns: dict[str, object] = {
+    columns: dict[str, Column] = {
         "y": field.y,
         "x": field.x,
         "dy": field.dy,
@@ -440,14 +383,14 @@ def write_field(path: Path | str, field: DisplacementField) -> None:
         "magnitude": field.magnitude,
         "correlation": field.correlation,
         "peak_ratio": field.peak_ratio,
-        "valid": _booleans(field.valid),
+        "valid": booleans(field.valid),
         "reason": field.reason,
         "uncertainty": field.uncertainty,
-        "replaced": _booleans(field.replaced),
+        "replaced": booleans(field.replaced),
     }
     strain = {"exx": field.exx, "eyy": field.eyy, "exy": field.exy}
     columns |= {name: values for name, values in strain.items() if values is not None}
-    _write_table(path, pd.DataFrame(columns))
+    write_table(path, columns)
 
 
 def write_picture(path: Path | str, picture: NDArray[np.uint8]) -> None:
@@ -485,7 +428,11 @@ def write_sweep(path: Path | str, cells: Sequence[SweepCell]) -> None:
         If the file cannot be written.
     """
     frame = pd.DataFrame([dataclasses.asdict(cell) for cell in cells])
-    _write_table(path, frame.astype(dict.fromkeys(frame.select_dtypes("float64"), np.float32)))
+    columns = {
+        name: floats(frame[name]) if frame[name].dtype == np.float64 else list(frame[name])
+        for name in frame
+    }
+    write_table(path, columns)
 
 
 def write_run_json(path: Path | str, run: Mapping[str, object]) -> None:
@@ -506,42 +453,6 @@ def write_run_json(path: Path | str, run: Mapping[str, object]) -> None:
     text = json.dumps(_plain(run), indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-
-
-def _write_table(path: Path | str, frame: pd.DataFrame) -> None:
-    with _csv_file(path) as file:
-        frame.to_csv(file, index=False, lineterminator="\r\n")
-
-
-@contextmanager
-def _csv_file(path: Path | str) -> Iterator[TextIO]:
-    with atomic_path(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        yield file
-
-
-def _known_hit(square: Square, field: str) -> float | None:
-    return None if square.hit is None else float(getattr(square.hit, field))
-
-
-def _texts(values: Sequence[str]) -> list[str]:
-    # File names need not be valid text; a table must be.
-    return [value.encode("utf-8", "backslashreplace").decode("utf-8") for value in values]
-
-
-def _floats(values: Numbers) -> FloatArray:
-    return np.asarray(values, dtype=np.float32)  # None becomes NaN
-
-
-def _counts(values: Numbers) -> pd.Series:
-    """Return whole numbers that print without a point; NaN as missing."""
-    series = pd.Series(np.asarray(values, dtype=np.float64))
-    whole = bool((series.dropna() % 1 == 0).all())
-    return series.astype("Int64") if whole else series
-
-
-def _booleans(values: Numbers) -> NDArray[np.str_]:
-    numbers = np.asarray(values, dtype=np.float32)
-    return np.where(np.isnan(numbers), "", np.where(numbers != 0, "true", "false"))
 
 
 def _reasons(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from cryocorr_tui.core.detection import cut_out, detect_squares, overlays_of
 from cryocorr_tui.core.errors import InputError, NoSquaresError
 from cryocorr_tui.core.labels import find_labels
 from cryocorr_tui.core.listing import by_value
+from cryocorr_tui.core.memory import return_freed_memory
 from cryocorr_tui.core.model import (
     ClassAverage,
     Detection,
@@ -28,13 +30,9 @@ from cryocorr_tui.core.model import (
 )
 from cryocorr_tui.core.readers import read
 from cryocorr_tui.core.readers.imagic import header_path
-from cryocorr_tui.core.reference import (
-    Hunt,
-    ReferenceSpec,
-    hunt,
-    load_reference,
-    parse_reference,
-)
+
+if TYPE_CHECKING:
+    from cryocorr_tui.core.reference import Hunt
 
 __all__ = [
     "Inputs",
@@ -180,7 +178,7 @@ def find_squares(inputs: Inputs, settings: Settings, *, leave_out: bool = False)
         A picture without a grid that cannot be a class average either, or pictures without a hit.
     """
     if settings.reference is not None:
-        yield from _hunt_reference(inputs, settings, parse_reference(settings.reference))
+        yield from _hunt_reference(inputs, settings, settings.reference)
         return
     alone: list[Montage] = []
     for index, source in enumerate(inputs.sources):
@@ -189,9 +187,11 @@ def find_squares(inputs: Inputs, settings: Settings, *, leave_out: bool = False)
                 detection = detect_squares(
                     source, bottom_up=settings.bottom_up, min_box=settings.min_box
                 )
+                return_freed_memory()
                 inputs.detections[index] = _labelled(source, detection)
             except NoSquaresError:
                 alone.append(source)
+            return_freed_memory()
         yield index + 1
     if leave_out and inputs.detections:
         inputs.leave_out(alone)
@@ -199,7 +199,11 @@ def find_squares(inputs: Inputs, settings: Settings, *, leave_out: bool = False)
         _require_class_averages(alone, settings)
 
 
-def _hunt_reference(inputs: Inputs, settings: Settings, spec: ReferenceSpec) -> Iterator[int]:
+def _hunt_reference(inputs: Inputs, settings: Settings, reference_at: str) -> Iterator[int]:
+    # Compiled code, which takes memory that large pictures want, is imported only for a hunt.
+    from cryocorr_tui.core.reference import hunt, load_reference, parse_reference
+
+    spec = parse_reference(reference_at)
     pictures = [_picture_to_hunt_in(source) for source in inputs.sources]
     inputs.sources[:] = pictures
     reference = load_reference(spec, bottom_up=settings.bottom_up, min_box=settings.min_box)

@@ -24,6 +24,7 @@ SMALL = 0.6  # size of a number where squares overlap
 CUT_COLOUR: Colour = (160, 160, 160)
 PRINT_COLOUR: Colour = (204, 121, 167)  # reddish purple
 BLACK: Colour = (0, 0, 0)
+BAND = 256  # rows that are converted at a time, to save memory
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 # Strokes of an F in terms of its height, x to the right and y down from its middle. It has no
@@ -47,7 +48,7 @@ def draw_overlay(montage: Montage, detection: Detection) -> NDArray[np.uint8]:
     (height, width, 3) uint8
         RGB.
     """
-    canvas: NDArray[np.uint8] = cv2.cvtColor(grey_picture(montage.picture), cv2.COLOR_GRAY2RGB)
+    canvas = _in_grey(montage.picture)
     for square in detection.squares:
         _tint_print(canvas, square)
     crowded = _crowded(detection.squares)
@@ -64,6 +65,17 @@ def draw_overlay(montage: Montage, detection: Detection) -> NDArray[np.uint8]:
         if square.hit is not None and not crowded[index]:
             _score(canvas, square, square.hit, colour)
             _pose(canvas, square, square.hit, colour)
+    return canvas
+
+
+def _in_grey(picture: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return a picture in grey, as RGB."""
+    if picture.dtype != np.uint8:
+        return np.asarray(cv2.cvtColor(grey_picture(picture), cv2.COLOR_GRAY2RGB), np.uint8)
+    canvas = np.empty((*picture.shape[:2], 3), np.uint8)
+    for top in range(0, len(picture), BAND):
+        rows = slice(top, top + BAND)
+        cv2.cvtColor(grey_picture(picture[rows]), cv2.COLOR_GRAY2RGB, dst=canvas[rows])
     return canvas
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cryocorr_tui.core.analysis import Event, analyze, match, take_in
+from cryocorr_tui.core.analysis import Event, analyze, match
+from cryocorr_tui.core.intake import take_in
 from cryocorr_tui.core.run_recipe import read_recipe, restore_squares
 
 __all__ = ["reopen"]

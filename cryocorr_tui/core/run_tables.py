@@ -12,7 +12,7 @@ from typing import Any
 
 import cryocorr_tui
 from cryocorr_tui.core import export
-from cryocorr_tui.core.detection_files import write_squares
+from cryocorr_tui.core.detection_files import write_detections
 from cryocorr_tui.core.matching import find_matches
 from cryocorr_tui.core.run import Run
 
@@ -60,7 +60,7 @@ def write_run_tables(
     tables += _write_classes(run, folder, {**({"set": sets} if sets else {}), **(chosen or {})})
     tables += _write_pairs(run, folder, matrices, min_score)
     tables += _write_groups(run, folder)
-    tables += write_squares(run.sources, folder)
+    tables += write_detections(run.sources, folder)
     tables.append(folder / "run.json")
     told = _told(run)
     if seconds is not None:

@@ -276,7 +276,8 @@ class CryocorrApp(PictureHost[None]):
 
     def _tell(self, event: Any) -> None:
         """Post an event, with what takes time to work out worked out in this thread."""
-        from cryocorr_tui.core.analysis import RunOpened, TileScored
+        from cryocorr_tui.core.analysis import RunOpened
+        from cryocorr_tui.core.events import TileScored
         from cryocorr_tui.tui.score_map import ScoreMap
 
         match event:
@@ -293,14 +294,14 @@ class CryocorrApp(PictureHost[None]):
 
     def on_job_event(self, message: JobEvent) -> None:
         """Take in what the core tells."""
-        from cryocorr_tui.core import analysis
+        from cryocorr_tui.core import analysis, events, intake
         from cryocorr_tui.core.choices import Choices
 
         event = message.event
         match event:
-            case analysis.StageStarted() | analysis.StageProgressed():
+            case events.StageStarted() | events.StageProgressed():
                 self._advance(event)
-            case analysis.Notice(text, warning=warning):
+            case events.Notice(text, warning=warning):
                 self.session.notes.append(text)
                 if warning:
                     self.notify(text, severity="warning", markup=False)
@@ -314,10 +315,10 @@ class CryocorrApp(PictureHost[None]):
                 if self._map_has_gaps and self.session.score_map is not None:
                     self.show_map(self.session.score_map.field)
                 self.changed.publish(Changed.FINISHED)
-            case analysis.SourcesRead(read):
+            case intake.SourcesRead(read):
                 self.session.read, self.session.problem = read, ""
                 self.changed.publish(Changed.TAKEN)
-            case analysis.InputsTaken(taken):
+            case intake.InputsTaken(taken):
                 self.session.taken, self.session.problem = taken, ""
                 self.changed.publish(Changed.TAKEN)
 
@@ -417,7 +418,7 @@ class CryocorrApp(PictureHost[None]):
         session = self.session
         files, settings, read = tuple(session.files), session.settings, session.read
         if files:
-            from cryocorr_tui.core.analysis import find_in_sources, take_in
+            from cryocorr_tui.core.intake import find_in_sources, take_in
 
             session.taken, session.problem, session.corrected = None, "", False
             self.start_job(

@@ -39,7 +39,7 @@ class Progress:
 
     def after(self, event: Any) -> Progress:
         """Return how far it is after an event of the core."""
-        from cryocorr_tui.core.analysis import StageStarted
+        from cryocorr_tui.core.events import StageStarted
 
         share = getattr(event, "share", None)
         if isinstance(event, StageStarted):

@@ -28,20 +28,12 @@ from class_average_forge import (
 from devices import StrictBackend
 
 from cryocorr_tui.core import analysis
-from cryocorr_tui.core.analysis import (
-    AnalysisFinished,
-    DetectionFinished,
-    Event,
-    Notice,
-    StageProgressed,
-    StageStarted,
-    TileScored,
-    analyze,
-    detect,
-)
+from cryocorr_tui.core.analysis import AnalysisFinished, Event, analyze
 from cryocorr_tui.core.backend import Backend
 from cryocorr_tui.core.errors import InputError, NoSquaresError, OutputError
+from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted, TileScored
 from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings
+from cryocorr_tui.core.montage_cutting import DetectionFinished, cut_montages
 from cryocorr_tui.core.store import RunStore
 
 CLASSES, PAIRS = 12, 66
@@ -151,7 +143,7 @@ def test_a_montage_tells_what_was_found_as_a_finding_and_writes_its_squares(
     finished = events[-1]
     assert isinstance(finished, AnalysisFinished)
     (overlay,) = (path for path in finished.tables if path.suffix == ".png")
-    list(detect([montage], tmp_path / "cut", Settings()))
+    list(cut_montages([montage], tmp_path / "cut", Settings()))
     assert overlay.read_bytes() == (tmp_path / "cut" / overlay.name).read_bytes()
 
 
@@ -554,7 +546,7 @@ def test_detect_writes_squares_an_overlay_a_montage_and_one_stack(tmp_path: Path
     first = write_montage(tmp_path / "m.png", particles(8))
     (tmp_path / "x").mkdir()
     second = write_montage(tmp_path / "x" / "m.png", particles(6, 40, seed=1))
-    events = list(detect([first, second], tmp_path / "out", Settings(pixel_size=2.0)))
+    events = list(cut_montages([first, second], tmp_path / "out", Settings(pixel_size=2.0)))
     assert events[-1] == DetectionFinished(
         folder=tmp_path / "out",
         squares=14,
@@ -578,7 +570,7 @@ def test_overlays_of_any_names_have_names_of_their_own(
     names = ["m.png", "m-2.png", "x/m.png"]
     (tmp_path / "x").mkdir()
     montages = [write_montage(tmp_path / name, particles(8)) for name in names]
-    *_, last = detect(montages, tmp_path / "out", Settings())
+    *_, last = cut_montages(montages, tmp_path / "out", Settings())
     assert isinstance(last, DetectionFinished)
     assert [path.name for path in last.tables[1:4]] == [
         "overlay_m.png",
@@ -589,10 +581,10 @@ def test_overlays_of_any_names_have_names_of_their_own(
 
 def test_detect_refuses_a_stack_and_a_picture_without_squares(stack: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a stack already"):
-        list(detect([stack], tmp_path / "out", Settings()))
+        list(cut_montages([stack], tmp_path / "out", Settings()))
     lone = write_picture(tmp_path / "p.png", particles(1)[0])
     with pytest.raises(NoSquaresError, match=r"p\.png"):
-        list(detect([lone], tmp_path / "out", Settings(reading="images")))
+        list(cut_montages([lone], tmp_path / "out", Settings(reading="images")))
     assert not (tmp_path / "out").exists()
 
 

@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cryocorr_tui.core import export
+from cryocorr_tui.core import export, tables
+from cryocorr_tui.core.detection_files import write_squares
 from cryocorr_tui.core.errors import OutputError
 from cryocorr_tui.core.export import (
     write_classes,
@@ -22,7 +23,6 @@ from cryocorr_tui.core.export import (
     write_matrix,
     write_pairs,
     write_run_json,
-    write_squares,
 )
 from cryocorr_tui.core.grouping import group_classes
 from cryocorr_tui.core.model import (
@@ -152,8 +152,12 @@ def test_lines_end_as_rfc_4180_says(tmp_path: Path) -> None:
 def test_every_float32_is_read_back_bit_for_bit(values: list[float]) -> None:
     expected = np.array(values, dtype=np.float32)
     file = io.StringIO()
-    pd.DataFrame({"value": export._floats(expected)}).to_csv(file, index=False)
-    texts = [row[0] if row else "" for row in csv.reader(file.getvalue().splitlines()[1:])]
+    pd.DataFrame({"value": expected}).to_csv(file, index=False)  # as tables of pairs are written
+    of_pairs = [row[0] if row else "" for row in csv.reader(file.getvalue().splitlines()[1:])]
+    texts = list(tables._as_texts(tables.floats(values)))  # as all others are
+    assert [float(text or NAN) for text in texts] == pytest.approx(
+        [float(text or NAN) for text in of_pairs], rel=0, abs=0, nan_ok=True
+    )
     # A lone empty field is quoted or blank: either way there is nothing in it.
     found = np.array([float(text) if text else NAN for text in texts], dtype=np.float32)
     np.testing.assert_array_equal(found, expected)

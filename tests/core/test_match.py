@@ -12,16 +12,9 @@ import numpy as np
 import pytest
 from class_average_forge import column, particles, rows, write_stack
 
-from cryocorr_tui.core.analysis import (
-    Event,
-    MatchFinished,
-    Notice,
-    StageStarted,
-    TileScored,
-    analyze,
-    match,
-)
+from cryocorr_tui.core.analysis import Event, MatchFinished, analyze, match
 from cryocorr_tui.core.errors import InputError, OutputError
+from cryocorr_tui.core.events import Notice, StageStarted, TileScored
 from cryocorr_tui.core.model import Settings
 from cryocorr_tui.core.simulation import (
     SimulatedSet,

@@ -14,16 +14,15 @@ from class_average_forge import particles, write_montage, write_stack
 from cryocorr_tui.core.analysis import (
     AnalysisFinished,
     Event,
-    InputsTaken,
     MatchFinished,
     RunOpened,
-    TileScored,
     analyze,
     match,
-    take_in,
 )
 from cryocorr_tui.core.errors import CryocorrError, InputError, OutputError
+from cryocorr_tui.core.events import TileScored
 from cryocorr_tui.core.inputs import Inputs, correct_squares, to_class_averages
+from cryocorr_tui.core.intake import InputsTaken, take_in
 from cryocorr_tui.core.model import MetricWeights, PairAlignment, Settings
 from cryocorr_tui.core.reopening import reopen
 from cryocorr_tui.core.run import Run

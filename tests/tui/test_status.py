@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cryocorr_tui.core.analysis import StageProgressed, StageStarted, TileScored
+from cryocorr_tui.core.events import StageProgressed, StageStarted, TileScored
 from cryocorr_tui.core.load import CardLoad, Load, LoadSampler
 from cryocorr_tui.tui.pair_numbers import angle, signed
 from cryocorr_tui.tui.progress import Progress

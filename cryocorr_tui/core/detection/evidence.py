@@ -80,10 +80,15 @@ class LineEvidence:
         with evidence of at least `threshold`; at most the `limit` best are returned.
         """
         down = _runs(self.vertical, length)
-        right = _runs(self.horizontal, length).T
-        starts = _peaks(down, right, threshold, limit)
-        ends = _peaks(_delayed(down, length, 0), _delayed(right, length, 1), threshold, limit)
-        return starts, ends
+        right = cv2.transpose(_runs(self.horizontal, length))
+        # Blurred borders put the two lines of a corner up to a pixel apart.
+        beside = cv2.dilate(down, np.ones((1, 3), np.uint8))
+        below = cv2.dilate(right, np.ones((3, 1), np.uint8))
+        starts = _peaks(down, right, beside, below, threshold, limit)
+        # What starts at a point ends `length` further on: both lines that end at one point.
+        above, before = np.s_[:-length, length:], np.s_[length:, :-length]
+        ends = _peaks(down[above], right[before], beside[above], below[before], threshold, limit)
+        return starts, ends + length
 
 
 def line_evidence(picture: FloatArray, softness: float = STEP_SOFTNESS) -> LineEvidence:
@@ -150,25 +155,22 @@ def _runs(running: FloatArray, length: int) -> FloatArray:
     return runs
 
 
-def _delayed(runs: FloatArray, length: int, axis: int) -> FloatArray:
-    """Turn evidence of lines that start at a point into that of lines that end there."""
-    late = np.zeros_like(runs)
-    if axis == 0:
-        late[length:] = runs[:-length]
-    else:
-        late[:, length:] = runs[:, :-length]
-    return late
-
-
 def _peaks(
-    upright: FloatArray, level: FloatArray, threshold: float, limit: int
+    down: FloatArray,
+    right: FloatArray,
+    beside: FloatArray,
+    below: FloatArray,
+    threshold: float,
+    limit: int,
 ) -> NDArray[np.intp]:
-    # Blurred borders put the two lines of a corner up to a pixel apart.
-    both = np.minimum(
-        cv2.dilate(upright, np.ones((1, 3), np.uint8)),
-        cv2.dilate(np.ascontiguousarray(level), np.ones((3, 1), np.uint8)),
-    )
-    both += 0.01 * (upright + level)  # breaks the ties that dilation makes
+    """Return (n, 2) x, y of the best points where two lines meet, at most `limit`.
+
+    `down` and `right` are the evidence of either line, `beside` and `below` the best of it up to a
+    pixel away.
+    """
+    both = np.minimum(beside, below)
+    for line in (down, right):
+        cv2.scaleAdd(line, 0.01, both, dst=both)  # breaks the ties of the best nearby
     peak = (both > threshold) & (both >= cv2.dilate(both, np.ones((5, 5), np.uint8)))
     y, x = np.nonzero(peak)
     if len(x) > limit:

@@ -145,6 +145,7 @@ def _take_coloured(
         cells = list(boxes)
     at = [_pixels_in(strong, cell) for cell in cells]
     area = sum(_cut(grey, cell).size for cell in cells)
+    del strong  # a large picture wants the memory
     clear = np.concatenate(at)
     colours = colours_of(rgb, clear, len(clear) / area)
     if not colours:
@@ -153,6 +154,7 @@ def _take_coloured(
     inside = [_within(box, cell) for box, cell in zip(boxes, cells, strict=True)]
     shapes = [(*_cut(grey, cell).shape, *box) for cell, box in zip(cells, inside, strict=True)]
     tinted = [k for k, pixels in enumerate(at) if len(pixels)]
+    del at, clear
     for strip in strips_of(shapes, tinted):
         square = inside[strip.squares[0]]  # in its cell, the same in all
         inner = Strip(strip.squares, *masks[strip.squares[0]].shape)

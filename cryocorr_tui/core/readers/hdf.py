@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.errors import InputError
 from cryocorr_tui.core.model import Stack
 from cryocorr_tui.core.readers.content import Content, Glance
+
+if TYPE_CHECKING:
+    import h5py
 
 __all__ = ["glance", "read", "recognises"]
 
@@ -57,6 +59,8 @@ def glance(content: Content) -> Glance:
 
 @contextmanager
 def _open(content: Content) -> Iterator[h5py.File]:
+    import h5py  # memory that large pictures want, when no such file is read
+
     try:
         with h5py.File(content.file, "r") as file:
             yield file
