@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from cryocorr_tui.core.backend import Backend
 from cryocorr_tui.core.model import PAIR_FIELDS, ClassAverage, FloatArray, Settings
 from cryocorr_tui.core.preprocessing import prepare
+from cryocorr_tui.core.scheduling import score_tiles
 from cryocorr_tui.core.similarity import PairScorer, tile_size
 from cryocorr_tui.core.simulation import SimulatedSet, SimulationSettings, simulate_class_averages
+from cryocorr_tui.core.store import Tile
 
 __all__ = ["FIELD", "as_classes", "score_all", "simulated"]
 
@@ -54,12 +56,20 @@ def score_all(
     n, box = working.images.shape[:2]
     backend = Backend("cpu")
     memory = backend.free_memory() / 2
-    scorer = PairScorer(working, settings, backend, memory=memory)
-    tile = tile_size(n, box, memory)
     fields = np.full((len(PAIR_FIELDS), n, n), np.nan, dtype=np.float32)
-    for top in range(0, n, tile):
-        rows = slice(top, min(top + tile, n))
-        for left in range(top, n, tile):
-            columns = slice(left, min(left + tile, n))
-            fields[:, rows, columns] = scorer.score(rows, columns)
+    scored = score_tiles(
+        _tiles(n, tile_size(n, box, memory)),
+        [backend],
+        lambda on: PairScorer(working, settings, on, memory=memory),
+    )
+    for tile, block in scored:
+        fields[:, tile.rows, tile.cols] = block
     return dict(zip(PAIR_FIELDS, fields, strict=True))
+
+
+def _tiles(n: int, side: int) -> Iterator[Tile]:
+    """Yield the tiles of a run of n classes, row by row."""
+    edges = [slice(start, min(start + side, n)) for start in range(0, n, side)]
+    for row, rows in enumerate(edges):
+        for col in range(row, len(edges)):
+            yield Tile(row, col, rows, edges[col])

@@ -31,6 +31,7 @@ __all__ = [
     "choose_backend",
     "choose_backends",
     "compiled_code",
+    "kernels_run_side_by_side",
     "usable_cpus",
 ]
 
@@ -57,9 +58,13 @@ class Memory:
 
 @dataclass(frozen=True)
 class Backend:
-    """One device: its name ("cpu", "cuda:0"), and how arrays go there and come back."""
+    """One device: its name ("cpu", "cuda:0"), and how arrays go there and come back.
+
+    On the host, compiled kernels take ``threads`` cores at a time, all usable ones where it is 0.
+    """
 
     name: str
+    threads: int = 0
 
     @property
     def is_cuda(self) -> bool:
@@ -116,7 +121,7 @@ class Backend:
     @contextmanager
     def computing(self) -> Iterator[None]:
         """Make the device the current one; on the host give the cores to compiled kernels."""
-        with compiled_code() if self.is_host else self.current():
+        with compiled_code(self.threads) if self.is_host else self.current():
             yield
 
     @property
@@ -213,16 +218,33 @@ def usable_cpus() -> int:
 
 
 @contextmanager
-def compiled_code() -> Iterator[None]:
-    """Give all usable cores to compiled kernels, and one to each BLAS call inside them.
+def compiled_code(threads: int = 0) -> Iterator[None]:
+    """Give cores to the compiled kernels of this thread, and one to each BLAS call inside them.
 
     The kernels spread over pairs by themselves; BLAS threads would only fight them for the cores.
+
+    Parameters
+    ----------
+    threads : int
+        How many; 0 for all usable ones.
     """
     import numba  # takes long, and memory that work without compiled code does not need
 
-    numba.set_num_threads(min(usable_cpus(), numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(threads or usable_cpus(), numba.config.NUMBA_NUM_THREADS))
     with threadpool_limits(limits=1, user_api="blas"):
         yield
+
+
+def kernels_run_side_by_side() -> bool:
+    """Say whether several threads may run compiled kernels at once, once one of them has run.
+
+    numba's own pool of threads, its last resort where there is neither OpenMP nor TBB, would abort.
+    """
+    import numba
+
+    with suppress(ValueError):  # none has run
+        return bool(numba.threading_layer() in ("omp", "tbb"))
+    return False
 
 
 def _why_no_cuda(index: int) -> str:

@@ -1,16 +1,26 @@
 """Tiles dealt out to devices.
 
-The only threads of the core: one a card, each with a scorer of its own. A card always has the next
-tile waiting, so it computes while the block before is written by whoever consumes the blocks.
-Which card scores a tile changes nothing in it.
+The only threads of the core. One a card, each with a scorer of its own: a card always has the next
+tile waiting, so it computes while the block before is written by whoever consumes the blocks. On
+the host a few that share a scorer and the cores, so that what cannot be spread over cores (making a
+row of tiles ready, writing) goes on beside what can. Which thread scores a tile changes nothing in
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 
-from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.backend import (
+    Backend,
+    compiled_code,
+    kernels_run_side_by_side,
+    usable_cpus,
+)
 from cryocorr_tui.core.model import FloatArray
 from cryocorr_tui.core.similarity import PairScorer
 from cryocorr_tui.core.store import Tile
@@ -18,6 +28,7 @@ from cryocorr_tui.core.store import Tile
 __all__ = ["score_tiles"]
 
 _AHEAD = 2  # tiles a card has at a time: one in work, one waiting
+_MOST_LANES = 8  # tiles the host has in work at a time, at most; the cores are shared out to them
 
 
 def score_tiles(
@@ -46,9 +57,7 @@ def score_tiles(
         If the memory of a device does not suffice for a single pair.
     """
     if backends[0].is_host:
-        scorer = scorer_on(backends[0])
-        for tile in tiles:
-            yield tile, scorer.score(tile.rows, tile.cols)
+        yield from _on_host(iter(tiles), backends[0], scorer_on)
         return
     cards = [_Card(backend, scorer_on) for backend in backends]
     coming = iter(tiles)
@@ -70,6 +79,31 @@ def score_tiles(
     finally:
         for card in cards:
             card.dismiss()
+
+
+def _on_host(
+    tiles: Iterator[Tile], backend: Backend, scorer_on: Callable[[Backend], PairScorer]
+) -> Generator[tuple[Tile, FloatArray], None, None]:
+    """Score tiles on the host, in their order, some at a time."""
+    cores = usable_cpus()
+    lanes = min(cores, _MOST_LANES) if kernels_run_side_by_side() else 1
+    scorer = scorer_on(replace(backend, threads=math.ceil(cores / lanes)))
+    at_work: deque[tuple[Tile, Future[FloatArray]]] = deque()
+    # What each lane asks of BLAS libraries is asked of the whole process: once, around them all.
+    with compiled_code(), ThreadPoolExecutor(lanes, thread_name_prefix="cpu") as pool:
+        try:
+            # One more than there are lanes: none has to wait for the consumer.
+            for tile in tiles:
+                at_work.append((tile, pool.submit(scorer.score, tile.rows, tile.cols)))
+                if len(at_work) > lanes:
+                    first, block = at_work.popleft()
+                    yield first, block.result()
+            while at_work:
+                first, block = at_work.popleft()
+                yield first, block.result()
+        finally:
+            scorer.stop()
+            pool.shutdown(cancel_futures=True)
 
 
 class _Card:

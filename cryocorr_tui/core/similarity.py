@@ -9,6 +9,7 @@ of fields leaves it.
 from __future__ import annotations
 
 import math
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -29,13 +30,14 @@ from cryocorr_tui.core.scoring_kernels import MetricRows, metric_rows, thin_rows
 from cryocorr_tui.core.search import CoarseSearch, ShiftedRows
 
 CONTENDING = 0.025  # a finalist this much below the best NCC never has the best blend
-__all__ = ["PairScorer", "tile_size", "warm_up"]
+__all__ = ["PairScorer", "Stopped", "tile_size", "warm_up"]
 
 _LARGEST_TILE = 32  # about a quarter of a second on two cores, which is how long a cancel waits
 _LARGEST_TILE_ON_CARD = 256  # enough work for a card at once; not measured yet
 _PASSING = 4e9  # bytes, at most, of what is thrown away when a tile is done; more gains nothing
 _WAYS_OUT = "close what else uses it, or choose a smaller --box or another --device"
 _COLUMN_CACHE = 512e6  # bytes of the host, at most
+_ROWS_AT_ONCE = 2  # rows of tiles: one that comes to its end, and the next
 
 
 def tile_size(n: int, box: int, memory: float, *, on_card: bool = False) -> int:
@@ -57,8 +59,12 @@ def tile_size(n: int, box: int, memory: float, *, on_card: bool = False) -> int:
     return max(1, min(largest, n, math.isqrt(max(1, int(memory / 4 / pair)))))
 
 
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """A tile was given up, since `PairScorer.stop` was called."""
+
+
 class PairScorer:
-    """Scores tiles of pairs of one working set.
+    """Scores tiles of pairs of one working set; on the host from several threads, if wanted.
 
     Parameters
     ----------
@@ -101,8 +107,11 @@ class PairScorer:
                 f"averages; {_WAYS_OUT}."
             ) from error
         self._too_many = math.inf  # pairs at a time that memory did not suffice for
-        self._rows: _Rows | None = None
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._rows: OrderedDict[int, _Rows] = OrderedDict()
         self._columns: OrderedDict[tuple[int, int], _Columns] = OrderedDict()
+        self._rows_kept = _ROWS_AT_ONCE if backend.is_host else 1
         self._column_cache = min(memory / 4, _COLUMN_CACHE) if backend.is_host else memory / 4
 
     def score(self, rows: slice, columns: slice) -> FloatArray:
@@ -124,6 +133,8 @@ class PairScorer:
         ------
         DeviceError
             If memory does not suffice for one pair.
+        Stopped
+            If `stop` is called meanwhile.
         """
         pairs = (rows.stop - rows.start) * (columns.stop - columns.start)
         if pairs < self._too_many:
@@ -133,10 +144,19 @@ class PairScorer:
             except self._backend.out_of_memory:
                 # Nothing can be freed in here: the traceback still holds the arrays of the tile.
                 self._too_many = pairs
-            self._rows = None
-            self._columns.clear()
+            with self._lock:
+                self._rows.clear()
+                self._columns.clear()
             self._backend.release()
         return self._score_in_halves(rows, columns)
+
+    def stop(self) -> None:
+        """Have every `score` end soon, within the longest of its steps."""
+        self._stopped.set()
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise Stopped
 
     def _score_in_halves(self, rows: slice, columns: slice) -> FloatArray:
         height, width = rows.stop - rows.start, columns.stop - columns.start
@@ -158,8 +178,11 @@ class PairScorer:
         wanted &= self._usable[ids_i][:, None] & self._usable[ids_j]
         if not wanted.any():
             return np.full((len(PAIR_FIELDS), *wanted.shape), np.nan, dtype=np.float32)
+        self._go_on()
         left, right = self._rows_of(rows), self._columns_of(columns)
+        self._go_on()
         candidates = self._search.candidates(left.shifted, columns, memory=self._passing)
+        self._go_on()
         poses, reached = refine(
             left.templates,
             right.fine,
@@ -168,38 +191,47 @@ class PairScorer:
             max_shift=self._working.max_shift,
             memory=self._passing,
         )
+        self._go_on()
         election = self._weights, right.unknown
         standing = shortlist(
             left.thin, right.fine, poses, _contending(reached), *election, memory=self._passing
         )
+        self._go_on()
         scores = elect(
             left.frc.metrics, right.fine, poses, standing, *election, memory=self._passing
         )
+        self._go_on()
         period = self._agreement.period(left.frc, right.fine, right.random, scores)
         # The one place where a result leaves the device.
         return self._backend.to_host(_block(scores, period, left.scale))
 
     def _rows_of(self, rows: slice) -> _Rows:
-        if self._rows is None or self._rows.rows != rows:
-            self._rows = None  # its memory is free for the next
-            images, mask = self._working.images[rows], self._working.mask
-            unknown = None if self._unknown is None else self._unknown[rows]
-            metrics = self._backend.moved(metric_rows(images, mask, unknown))
-            self._rows = _Rows(
-                rows=rows,
-                scale=self._backend.to_device(self._working.scale[rows]),
-                shifted=self._search.shifted(rows),
-                templates=self._backend.moved(templates(images, mask)),
-                thin=self._backend.moved(thin_rows(images, mask, unknown)),
-                frc=self._agreement.rows(rows, metrics),
-            )
-        return self._rows
+        with self._lock:  # whoever wants the same row waits for it
+            if rows.start not in self._rows or self._rows[rows.start].rows != rows:
+                while len(self._rows) >= self._rows_kept:
+                    self._rows.popitem(last=False)  # its memory is free for the next
+                self._rows[rows.start] = self._prepared(rows)
+            return self._rows[rows.start]
+
+    def _prepared(self, rows: slice) -> _Rows:
+        images, mask = self._working.images[rows], self._working.mask
+        unknown = None if self._unknown is None else self._unknown[rows]
+        metrics = self._backend.moved(metric_rows(images, mask, unknown))
+        return _Rows(
+            rows=rows,
+            scale=self._backend.to_device(self._working.scale[rows]),
+            shifted=self._search.shifted(rows),
+            templates=self._backend.moved(templates(images, mask)),
+            thin=self._backend.moved(thin_rows(images, mask, unknown)),
+            frc=self._agreement.rows(rows, metrics),
+        )
 
     def _columns_of(self, columns: slice) -> _Columns:
         key = columns.start, columns.stop
-        if key in self._columns:
-            self._columns.move_to_end(key)
-            return self._columns[key]
+        with self._lock:
+            if key in self._columns:
+                self._columns.move_to_end(key)
+                return self._columns[key]
         unknown = None if self._unknown is None else self._unknown[columns]
         made = _Columns(
             fine=self._backend.to_device(oversample(self._working.images[columns])),
@@ -207,9 +239,10 @@ class PairScorer:
             unknown=None if unknown is None else self._backend.to_device(unknown),
         )
         size = 4 * (made.fine.size + made.random.size)
-        while self._columns and (len(self._columns) + 1) * size > self._column_cache:
-            self._columns.popitem(last=False)
-        self._columns[key] = made
+        with self._lock:
+            while self._columns and (len(self._columns) + 1) * size > self._column_cache:
+                self._columns.popitem(last=False)
+            self._columns[key] = made
         return made
 
 

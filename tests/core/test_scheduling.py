@@ -10,12 +10,13 @@ import pytest
 from devices import StrictBackend, assert_same_block, card
 from phantoms import as_classes, disc_noise, phantom
 
+from cryocorr_tui.core import scheduling
 from cryocorr_tui.core.backend import Backend, choose_backends
 from cryocorr_tui.core.errors import DeviceError
 from cryocorr_tui.core.model import PAIR_FIELDS, Settings
 from cryocorr_tui.core.preprocessing import prepare
 from cryocorr_tui.core.scheduling import score_tiles
-from cryocorr_tui.core.similarity import PairScorer, tile_size
+from cryocorr_tui.core.similarity import PairScorer, Stopped, tile_size, warm_up
 from cryocorr_tui.core.store import RunStore
 
 N, TILE = 6, 2
@@ -35,9 +36,14 @@ class Scorer:
     def __init__(self, backend):
         self.backend = backend
         self.thread = threading.get_ident()
+        self.stopped = threading.Event()
+
+    def stop(self):
+        self.stopped.set()
 
     def score(self, rows, cols):
-        assert threading.get_ident() == self.thread
+        # Threads of the host share a scorer, that of a card is for its thread alone.
+        assert threading.get_ident() == self.thread or self.backend.name == "cpu"
         shape = (len(PAIR_FIELDS), rows.stop - rows.start, cols.stop - cols.start)
         return np.full(shape, 100 * rows.start + cols.start, dtype=np.float32)
 
@@ -51,7 +57,7 @@ def test_every_tile_is_scored_once_by_a_scorer_of_the_thread_it_was_made_in(stor
         return made[-1]
 
     blocks = {(t.row, t.col): b for t, b in score_tiles(store.tiles(), backends, scorer_on)}
-    assert [scorer.backend for scorer in made] == backends
+    assert [scorer.backend.name for scorer in made] == [backend.name for backend in backends]
     assert sorted(blocks) == [(t.row, t.col) for t in store.tiles()]
     assert all(block[0, 0, 0] == 200 * row + 2 * col for (row, col), block in blocks.items())
 
@@ -91,6 +97,56 @@ def test_an_error_of_a_card_reaches_the_consumer_and_ends_the_threads(store):
     assert threading.active_count() == before
 
 
+def test_the_host_has_as_many_tiles_in_work_as_cores_and_gives_them_in_their_order(
+    store, monkeypatch
+):
+    monkeypatch.setattr(scheduling, "usable_cpus", lambda: 3)
+    monkeypatch.setattr(scheduling, "kernels_run_side_by_side", lambda: True)
+    together = threading.Barrier(3)
+
+    class Meeting(Scorer):
+        def score(self, rows, cols):
+            together.wait(timeout=10)  # broken, and an error, unless three are in work
+            return super().score(rows, cols)
+
+    tiles = list(store.tiles())
+    assert len(tiles) % 3 == 0
+    assert [tile for tile, _ in score_tiles(tiles, [Backend("cpu")], Meeting)] == tiles
+
+
+def test_kernels_that_cannot_run_side_by_side_do_not(store, monkeypatch):
+    monkeypatch.setattr(scheduling, "usable_cpus", lambda: 4)
+    monkeypatch.setattr(scheduling, "kernels_run_side_by_side", lambda: False)
+    threads = set()
+
+    class Telling(Scorer):
+        def score(self, rows, cols):
+            threads.add(threading.get_ident())
+            return super().score(rows, cols)
+
+    list(score_tiles(store.tiles(), [Backend("cpu")], Telling))
+    assert len(threads) == 1
+
+
+def test_closing_stops_what_the_host_has_in_work(store):
+    in_work = threading.Semaphore(0)
+
+    class Endless(Scorer):
+        def score(self, rows, cols):
+            if rows == cols == slice(0, TILE):
+                return super().score(rows, cols)
+            in_work.release()
+            assert self.stopped.wait(timeout=10)
+            raise Stopped
+
+    before = threading.active_count()
+    scored = score_tiles(store.tiles(), [Backend("cpu")], Endless)
+    next(scored)
+    assert in_work.acquire(timeout=10)
+    scored.close()
+    assert threading.active_count() == before
+
+
 def stored(folder, working, backends, *, tile):
     """Return the whole store that some devices write."""
     folder.mkdir()
@@ -111,6 +167,19 @@ def test_two_cards_write_the_store_that_one_writes(tmp_path):
     alone = stored(tmp_path / "one", working, [FIRST], tile=3)
     assert np.isfinite(alone[:, *np.triu_indices(N, 1)]).all()
     assert stored(tmp_path / "two", working, [FIRST, SECOND], tile=3).tobytes() == alone.tobytes()
+
+
+def test_threads_of_the_host_write_the_store_that_one_writes(tmp_path, monkeypatch):
+    warm_up(Backend("cpu"))
+    images = np.stack([phantom(24, seed=k % 3) for k in range(9)]) + 0.3 * disc_noise(9, 24)
+    working = prepare(as_classes(images), Settings())
+    monkeypatch.setattr(scheduling, "_MOST_LANES", 1)
+    alone = stored(tmp_path / "one", working, [Backend("cpu")], tile=2)
+    monkeypatch.setattr(scheduling, "_MOST_LANES", 3)
+    monkeypatch.setattr(scheduling, "usable_cpus", lambda: 3)
+    together = stored(tmp_path / "three", working, [Backend("cpu")], tile=2)
+    assert np.isfinite(alone[:, *np.triu_indices(9, 1)]).all()
+    assert together.tobytes() == alone.tobytes()
 
 
 @pytest.mark.gpu

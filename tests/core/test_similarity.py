@@ -25,7 +25,7 @@ from cryocorr_tui.core.errors import DeviceError
 from cryocorr_tui.core.model import PAIR_FIELDS, MetricWeights, Pose, Settings
 from cryocorr_tui.core.preprocessing import prepare
 from cryocorr_tui.core.resources import sample_data
-from cryocorr_tui.core.similarity import PairScorer, tile_size, warm_up
+from cryocorr_tui.core.similarity import PairScorer, Stopped, tile_size, warm_up
 from cryocorr_tui.core.simulation import ClassTruth, SimulatedSet, relative_pose
 
 
@@ -345,3 +345,11 @@ def test_a_card_takes_larger_tiles():
 
 def test_warming_up_compiles_without_a_warning():
     warm_up(Backend("cpu"))
+
+
+def test_a_scorer_that_is_stopped_gives_a_tile_up():
+    images = np.stack([phantom(24, seed=k) for k in range(4)])
+    scoring = scorer(images)
+    scoring.stop()
+    with pytest.raises(Stopped):
+        scoring.score(slice(0, 4), slice(0, 4))
