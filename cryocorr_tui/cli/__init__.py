@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"cryocorr: {error}\n")
             return FAILED
         except KeyboardInterrupt:
+            _hush_abandoned_work()
             sys.stderr.write(f"cryocorr: interrupted{_way_on(arguments.command)}\n")
             return INTERRUPTED
         except BrokenPipeError:
@@ -97,6 +98,13 @@ def _require_two_pictures(parser: argparse.ArgumentParser, arguments: argparse.N
         parser.error("dic needs REFERENCE and DEFORMED, or --pair RUN I J and no picture")
     if arguments.pair and not all(re.fullmatch(r"\d+", word) for word in arguments.pair[1:]):
         parser.error("--pair RUN I J: I and J are class ids, whole numbers from 0")
+
+
+def _hush_abandoned_work() -> None:
+    """Keep asyncio, by which zarr writes, from telling of a write that nobody waits for."""
+    import logging
+
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
 
 
 def _way_on(command: str) -> str:
