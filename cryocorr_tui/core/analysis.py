@@ -46,7 +46,7 @@ from cryocorr_tui.core.run import Run
 from cryocorr_tui.core.run_recipe import Recipe, squares_of
 from cryocorr_tui.core.run_tables import write_run_tables
 from cryocorr_tui.core.scheduling import score_tiles
-from cryocorr_tui.core.similarity import PairScorer, tile_size, warm_up
+from cryocorr_tui.core.similarity import PairScorer, column_band, tile_size, warm_up
 from cryocorr_tui.core.store import STORE_NAME, RunStore, Tile
 from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
 
@@ -314,7 +314,6 @@ def _compare(run: Run) -> Generator[Event, None, None]:
     done = store.pairs_done()
     if done == store.pairs:
         return
-    missing = (tile for tile in store.tiles() if not store.done(tile))
     try:
         yield StageStarted("loading kernels (compiled at the first run)", 0)
         for backend in backends:
@@ -324,7 +323,9 @@ def _compare(run: Run) -> Generator[Event, None, None]:
         yield StageStarted("comparing pairs", store.pairs, done, behind / work)
         memory = _memory(settings, backends)
         scored = score_tiles(
-            missing, backends, lambda on: PairScorer(run.working, settings, on, memory=memory)
+            _missing(run, memory),
+            backends,
+            lambda on: PairScorer(run.working, settings, on, memory=memory),
         )
         with closing(scored):
             for tile, block in scored:
@@ -336,6 +337,15 @@ def _compare(run: Run) -> Generator[Event, None, None]:
     finally:
         for backend in backends:
             backend.release()
+
+
+def _missing(run: Run, memory: float) -> Iterator[Tile]:
+    """Yield the tiles that are not in the store yet, in bands whose columns are made but once."""
+    on_card = not run.backends[0].is_host
+    columns = column_band(run.working.images.shape[-1], memory, on_card=on_card)
+    band = max(1, columns // run.store.tile)
+    tiles = sorted(run.store.tiles(), key=lambda tile: (tile.col // band, tile.row, tile.col))
+    return (tile for tile in tiles if not run.store.done(tile))
 
 
 def _work(tile: Tile) -> int:

@@ -32,10 +32,10 @@ from cryocorr_tui.core.preprocessing import disc_mask
 from cryocorr_tui.core.sampling import PosedPairs, on_square, parts, put_back, sample_pairs
 from cryocorr_tui.core.scoring_kernels import MetricRows, resample, ring_sums
 
-__all__ = ["FrcRows", "RingAgreement", "ring_curves", "ring_matrix"]
+__all__ = ["CUTOFFS", "FrcRows", "RingAgreement", "ring_curves", "ring_matrix"]
 
 _SOFT_EDGE = 0.05  # of the box: width of the soft edge of the mask of Fourier transforms
-_CUTOFFS = (0.04, 0.08, 0.13, 0.2, 0.3, 0.42)  # phase-randomised from these frequencies on, 1/px
+CUTOFFS = (0.04, 0.08, 0.13, 0.2, 0.3, 0.42)  # phase-randomised from these frequencies on, 1/px
 _BYTES_PER_PIXEL = 96  # of a pair: its samples, masked picture and two spectra
 _AT_ONCE_ON_HOST = 64  # pairs, so that their spectra stay near the cache
 
@@ -88,7 +88,7 @@ class RingAgreement:
         # The curves of most unrelated pairs fall early: the host begins with their first shells.
         self._shells = box // 2 + 1
         self._first_shells = box // 4 if backend.is_host else self._shells
-        self._cutoffs = [max(2, round(cutoff * box)) for cutoff in _CUTOFFS]
+        self._cutoffs = [max(2, round(cutoff * box)) for cutoff in CUTOFFS]
         self._levels = backend.to_device(np.array(self._cutoffs))
         self._soft = backend.to_device(self.soft)
         self._shell = backend.to_device(shell_index(box)[0])

@@ -30,7 +30,7 @@ from cryocorr_tui.core.polar import (
 )
 from cryocorr_tui.core.sampling import parts
 
-__all__ = ["Candidates", "CoarseSearch"]
+__all__ = ["Candidates", "CoarseSearch", "ColumnSpectra", "RowSpectra"]
 
 PEAKS = 3  # distinct rotations kept for each mirror state
 _DISTINCT_DEG = 8.0  # nearer rotations belong to the same peak
@@ -52,53 +52,47 @@ class Candidates:
 
 
 class CoarseSearch:
-    """The coarse search over one set of pictures.
+    """The coarse search among pictures of one size; it holds none of them.
 
     Parameters
     ----------
-    images : (n, box, box) float32
-        Softly masked pictures with zero mean, on the device the search shall run on.
+    like : (n, box, box) float32
+        Any pictures on the device the search shall run on: tell device and size.
     shifts : (s, 2) float64
         Searched (dy, dx) in pixels.
     mirror : bool
         Whether the mirrored state is searched too.
     """
 
-    def __init__(
-        self,
-        images: Any,
-        shifts: NDArray[np.float64],
-        *,
-        mirror: bool = True,
-    ) -> None:
-        self.grid = PolarGrid.for_box(images.shape[-1])
+    def __init__(self, like: Any, shifts: NDArray[np.float64], *, mirror: bool = True) -> None:
+        self.grid = PolarGrid.for_box(like.shape[-1])
         self.shifts = shifts
         self.mirror = mirror
-        self._samples = ring_samples(images, self.grid)
-        self._phases = shift_phases(images, self.grid, shifts)
-        self._basis = rotation_basis(images, self.grid)
-        xp = array_namespace(images)
+        self._phases = shift_phases(like, self.grid, shifts)
+        self._basis = rotation_basis(like, self.grid)
+        xp = array_namespace(like)
         self._shifts = [
-            xp.asarray(along.astype(np.float32), device=device(images)) for along in shifts.T
+            xp.asarray(along.astype(np.float32), device=device(like)) for along in shifts.T
         ]
-        # Columns are the right-hand sides of all products: (2, orders, rings, n), even and odd.
-        self._columns = [_rings_before_last(part) for part in ring_spectra(self._samples)]
 
-    def shifted(self, rows: slice) -> ShiftedRows:
-        """Return the ring spectra of pictures i at every shift; one row of tiles shares them."""
-        samples = self._samples[:, rows, None, :] * self._phases[:, None, :, :]
-        even, odd = ring_spectra(samples)
-        return ShiftedRows(rows, even, odd)
-
-    def profiles(self, left: ShiftedRows, columns: slice) -> tuple[Any, Any]:
-        """Return the best correlation over shifts for every rotation and mirror state.
+    def rows(self, images: Any) -> RowSpectra:
+        """Return the ring spectra of pictures i at every shift; one row of tiles shares them.
 
         Parameters
         ----------
-        left : ShiftedRows
-            Pictures i, from `shifted`.
-        columns : slice
-            Pictures j.
+        images : (r, box, box) float32
+            Softly masked, with zero mean.
+        """
+        samples = ring_samples(images, self.grid)[:, :, None, :]
+        return RowSpectra(*ring_spectra(samples * self._phases[:, None, :, :]))
+
+    def columns(self, images: Any) -> ColumnSpectra:
+        """Return the ring spectra of pictures j, (c, box, box) float32, prepared as for `rows`."""
+        even, odd = ring_spectra(ring_samples(images, self.grid))
+        return ColumnSpectra(_rings_before_last(even), _rings_before_last(odd))
+
+    def profiles(self, rows: RowSpectra, columns: ColumnSpectra) -> tuple[Any, Any]:
+        """Return the best correlation over shifts for every rotation and mirror state.
 
         Returns
         -------
@@ -107,36 +101,34 @@ class CoarseSearch:
         shift : same shape, integer
             Index of the shift that gave it.
         """
-        right = [part[..., columns] for part in self._columns]
-        if is_numpy_array(self._samples):
-            right = [np.ascontiguousarray(part) for part in right]
-            best, shift = _profiles_compiled(left.even, left.odd, *right, self._basis)
+        if is_numpy_array(rows.even):
+            right = np.ascontiguousarray(columns.even), np.ascontiguousarray(columns.odd)
+            best, shift = _profiles_compiled(rows.even, rows.odd, *right, self._basis)
             return best, shift
-        return best_shift(*correlate(left.even, left.odd, right, self._basis))
+        return best_shift(*correlate(rows, columns, self._basis))
 
     def candidates(
-        self, left: ShiftedRows, columns: slice, *, memory: float = math.inf
+        self, rows: RowSpectra, columns: ColumnSpectra, *, memory: float = math.inf
     ) -> Candidates:
         """Return the best distinct peaks of every pair of a tile; see `Candidates`.
 
         Where the compiled kernel does not run, some columns at a time, so that the correlations at
         every shift fit `memory` bytes.
         """
-        if is_numpy_array(self._samples):
-            return self._candidates(left, columns)
-        rows = left.rows.stop - left.rows.start
+        if is_numpy_array(rows.even):
+            return self._candidates(rows, columns)
         # Correlations at every pose in single precision: the four of `correlate`, their sums and
         # differences, both halves of the circle.
-        column = 4 * 4 * rows * len(self.shifts) * 2 * self.grid.rotations
+        column = 4 * 4 * rows.even.shape[2] * len(self.shifts) * 2 * self.grid.rotations
         return _joined(
             [
-                self._candidates(left, slice(columns.start + part.start, columns.start + part.stop))
-                for part in parts(columns.stop - columns.start, column, memory)
+                self._candidates(rows, columns.part(some))
+                for some in parts(columns.even.shape[-1], column, memory)
             ]
         )
 
-    def _candidates(self, left: ShiftedRows, columns: slice) -> Candidates:
-        best, shift = self.profiles(left, columns)
+    def _candidates(self, rows: RowSpectra, columns: ColumnSpectra) -> Candidates:
+        best, shift = self.profiles(rows, columns)
         values, rotation, index = _distinct_peaks(best, shift, self.grid.rotations)
         xp = array_namespace(values)
         if not self.mirror:
@@ -163,28 +155,41 @@ def _joined(pieces: list[Candidates]) -> Candidates:
 
 
 @dataclass(frozen=True, eq=False)
-class ShiftedRows:
-    """Ring spectra of the pictures of some rows at every shift.
+class RowSpectra:
+    """Ring spectra of pictures i at every shift.
 
     ``even`` and ``odd`` are (2, orders, rows, shifts, rings) float32 on the device.
     """
 
-    rows: slice
     even: Any
     odd: Any
 
 
+@dataclass(frozen=True, eq=False)
+class ColumnSpectra:
+    """Ring spectra of pictures j.
+
+    ``even`` and ``odd`` are (2, orders, rings, columns) float32 on the device: the right-hand sides
+    of all products.
+    """
+
+    even: Any
+    odd: Any
+
+    def part(self, some: slice) -> ColumnSpectra:
+        """Return some of the columns."""
+        return ColumnSpectra(self.even[..., some], self.odd[..., some])
+
+
 def correlate(
-    even: Any, odd: Any, right: list[Any], basis: tuple[Any, Any, Any, Any]
+    rows: RowSpectra, columns: ColumnSpectra, basis: tuple[Any, Any, Any, Any]
 ) -> tuple[Any, Any, Any, Any]:
     """Correlate ring spectra over all rotations.
 
     Parameters
     ----------
-    even, odd : (2, orders, rows, shifts, rings) float32
-        Ring spectra of the rows.
-    right : two of (2, orders, rings, columns) float32
-        Even and odd ring spectra of the columns.
+    rows : RowSpectra
+    columns : ColumnSpectra
     basis : tuple of arrays
         From `polar.rotation_basis`.
 
@@ -194,18 +199,21 @@ def correlate(
         For a rotation φ in [0, 180°) the correlation is kept + negated, that of the mirrored state
         kept − negated; even and odd parts add at φ and subtract at φ + 180°.
     """
-    xp = array_namespace(even)
+    xp = array_namespace(rows.even)
     results = []
     for part in (0, 1):  # real part of the columns, then their imaginary part
-        for left, columns, matrix in zip(
-            (even, odd), right, basis[2 * part : 2 * part + 2], strict=True
+        for left, right, matrix in zip(
+            (rows.even, rows.odd),
+            (columns.even, columns.odd),
+            basis[2 * part : 2 * part + 2],
+            strict=True,
         ):
             two, orders, count, shifts, rings = left.shape
-            rows = xp.reshape(left, (two, orders, count * shifts, rings))
+            flat = xp.reshape(left, (two, orders, count * shifts, rings))
             # (2, orders, rows × shifts, rings) @ (orders, rings, columns), then over the orders
-            products = rows @ columns[part, ...]
+            products = flat @ right[part, ...]
             correlation = matrix @ xp.reshape(products, (two * orders, -1))
-            results.append(xp.reshape(correlation, (-1, count, shifts, columns.shape[-1])))
+            results.append(xp.reshape(correlation, (-1, count, shifts, right.shape[-1])))
     return results[0], results[1], results[2], results[3]
 
 

@@ -17,26 +17,26 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from cryocorr_tui.core.alignment import Templates, oversample, templates
+from cryocorr_tui.core.alignment import OVERSAMPLING, Templates, oversample, templates
 from cryocorr_tui.core.backend import Backend
 from cryocorr_tui.core.election import elect, shortlist
 from cryocorr_tui.core.errors import DeviceError
-from cryocorr_tui.core.frc import FrcRows, RingAgreement
+from cryocorr_tui.core.frc import CUTOFFS, FrcRows, RingAgreement
 from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray, MetricWeights, Settings
-from cryocorr_tui.core.polar import shift_lattice
+from cryocorr_tui.core.polar import PolarGrid, shift_lattice
 from cryocorr_tui.core.preprocessing import WorkingSet, disc_mask
 from cryocorr_tui.core.refinement import refine
 from cryocorr_tui.core.scoring_kernels import MetricRows, metric_rows, thin_rows
-from cryocorr_tui.core.search import CoarseSearch, ShiftedRows
+from cryocorr_tui.core.search import CoarseSearch, ColumnSpectra, RowSpectra
 
 CONTENDING = 0.025  # a finalist this much below the best NCC never has the best blend
-__all__ = ["PairScorer", "Stopped", "tile_size", "warm_up"]
+__all__ = ["PairScorer", "Stopped", "column_band", "tile_size", "warm_up"]
 
 _LARGEST_TILE = 32  # about a quarter of a second on two cores, which is how long a cancel waits
 _LARGEST_TILE_ON_CARD = 256  # enough work for a card at once; not measured yet
 _PASSING = 4e9  # bytes, at most, of what is thrown away when a tile is done; more gains nothing
 _WAYS_OUT = "close what else uses it, or choose a smaller --box or another --device"
-_COLUMN_CACHE = 512e6  # bytes of the host, at most
+_COLUMN_CACHE = 512e6  # bytes, at most, on the host
 _ROWS_AT_ONCE = 2  # rows of tiles: one that comes to its end, and the next
 
 
@@ -57,6 +57,22 @@ def tile_size(n: int, box: int, memory: float, *, on_card: bool = False) -> int:
     pair = 4 * box * box * 2  # the aligned picture and a passing copy
     largest = _LARGEST_TILE_ON_CARD if on_card else _LARGEST_TILE
     return max(1, min(largest, n, math.isqrt(max(1, int(memory / 4 / pair)))))
+
+
+def column_band(box: int, memory: float, *, on_card: bool = False) -> int:
+    """Return how many class averages a scorer keeps ready as columns, in a quarter of `memory`.
+
+    Columns are made once where tiles come in bands of so many of them.
+
+    Parameters
+    ----------
+    box, memory, on_card
+        As for `tile_size`.
+    """
+    grid = PolarGrid.for_box(box)
+    spectra = 4 * 2 * (grid.rotations // 2 + 1) * grid.rings
+    each = spectra + 4 * box * box * (OVERSAMPLING**2 + len(CUTOFFS))
+    return max(1, int(min(memory / 4, math.inf if on_card else _COLUMN_CACHE) / each))
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -97,22 +113,21 @@ class PairScorer:
                     memory=self._passing,
                 )
                 self._search = CoarseSearch(
-                    backend.to_device(np.asarray(working.images * self._agreement.soft)),
+                    self._softly_masked(slice(0, 1)),
                     shift_lattice(working.max_shift),
                     mirror=settings.mirror,
                 )
         except backend.out_of_memory as error:
-            raise DeviceError(
-                f"The memory of {backend.name} does not suffice for {len(working.images)} class "
-                f"averages; {_WAYS_OUT}."
-            ) from error
+            raise DeviceError(f"{backend.name} has no memory left; {_WAYS_OUT}.") from error
         self._too_many = math.inf  # pairs at a time that memory did not suffice for
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._rows: OrderedDict[int, _Rows] = OrderedDict()
         self._columns: OrderedDict[tuple[int, int], _Columns] = OrderedDict()
         self._rows_kept = _ROWS_AT_ONCE if backend.is_host else 1
-        self._column_cache = min(memory / 4, _COLUMN_CACHE) if backend.is_host else memory / 4
+        self._columns_kept = column_band(
+            working.images.shape[-1], memory, on_card=not backend.is_host
+        )
 
     def score(self, rows: slice, columns: slice) -> FloatArray:
         """Score the pairs i < j of one tile.
@@ -181,7 +196,7 @@ class PairScorer:
         self._go_on()
         left, right = self._rows_of(rows), self._columns_of(columns)
         self._go_on()
-        candidates = self._search.candidates(left.shifted, columns, memory=self._passing)
+        candidates = self._search.candidates(left.spectra, right.spectra, memory=self._passing)
         self._go_on()
         poses, reached = refine(
             left.templates,
@@ -220,11 +235,14 @@ class PairScorer:
         return _Rows(
             rows=rows,
             scale=self._backend.to_device(self._working.scale[rows]),
-            shifted=self._search.shifted(rows),
+            spectra=self._search.rows(self._softly_masked(rows)),
             templates=self._backend.moved(templates(images, mask)),
             thin=self._backend.moved(thin_rows(images, mask, unknown)),
             frc=self._agreement.rows(rows, metrics),
         )
+
+    def _softly_masked(self, ids: slice) -> Any:
+        return self._backend.to_device(self._working.images[ids] * self._agreement.soft)
 
     def _columns_of(self, columns: slice) -> _Columns:
         key = columns.start, columns.stop
@@ -234,13 +252,14 @@ class PairScorer:
                 return self._columns[key]
         unknown = None if self._unknown is None else self._unknown[columns]
         made = _Columns(
+            spectra=self._search.columns(self._softly_masked(columns)),
             fine=self._backend.to_device(oversample(self._working.images[columns])),
             random=self._agreement.columns(columns),
             unknown=None if unknown is None else self._backend.to_device(unknown),
         )
-        size = 4 * (made.fine.size + made.random.size)
+        width = columns.stop - columns.start
         with self._lock:
-            while self._columns and (len(self._columns) + 1) * size > self._column_cache:
+            while self._columns and (len(self._columns) + 1) * width > self._columns_kept:
                 self._columns.popitem(last=False)
             self._columns[key] = made
         return made
@@ -250,7 +269,7 @@ class PairScorer:
 class _Rows:
     rows: slice
     scale: Any  # (rows,) float64, source pixels per working pixel
-    shifted: ShiftedRows
+    spectra: RowSpectra
     templates: Templates
     thin: MetricRows
     frc: FrcRows
@@ -258,6 +277,7 @@ class _Rows:
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
+    spectra: ColumnSpectra
     fine: Any  # (columns, 2 box, 2 box) float32
     random: Any  # (cutoffs × columns, box, box) float32
     unknown: Any | None  # (columns, box, box) bool

@@ -27,13 +27,15 @@ from class_average_forge import (
 )
 from devices import StrictBackend
 
-from cryocorr_tui.core import analysis
+from cryocorr_tui.core import analysis, scheduling
 from cryocorr_tui.core.analysis import AnalysisFinished, Event, analyze
 from cryocorr_tui.core.backend import Backend
 from cryocorr_tui.core.errors import InputError, NoSquaresError, OutputError
 from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted, TileScored
 from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings
 from cryocorr_tui.core.montage_cutting import DetectionFinished, cut_montages
+from cryocorr_tui.core.search import CoarseSearch
+from cryocorr_tui.core.similarity import column_band
 from cryocorr_tui.core.store import RunStore
 
 CLASSES, PAIRS = 12, 66
@@ -488,6 +490,24 @@ def test_nothing_of_an_earlier_run_is_touched_before_the_inputs_are_understood(
     with pytest.raises(InputError):
         list(analyze([tmp_path / "missing.mrcs"], tmp_path, SEVERAL_TILES, overwrite=True))
     assert contents(tmp_path) == contents(finished)
+
+
+def test_columns_are_made_once_where_memory_holds_but_some_of_them(
+    long_stack: Path, long_finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def columns(search: CoarseSearch, images: np.ndarray) -> object:
+        made.append(len(images))
+        return as_ever(search, images)
+
+    as_ever = CoarseSearch.columns
+    monkeypatch.setattr(CoarseSearch, "columns", columns)
+    monkeypatch.setattr(scheduling, "_MOST_LANES", 1)  # two would make the first one twice
+    assert 8 <= column_band(40, 1e9 * MANY_TILES.memory) < 40 / 2
+    list(analyze([long_stack], tmp_path, MANY_TILES))
+    assert sum(made) == 40 + 2  # and those of the warming up
+    assert contents(tmp_path) == contents(long_finished)
 
 
 # A process that is stopped from outside

@@ -17,7 +17,6 @@ from cryocorr_tui.core.sampling import on_square, parts, put_back, sample_pairs
 from cryocorr_tui.core.search import CoarseSearch
 
 COUNT = 12
-EVERY = slice(0, COUNT)
 
 # Sums in single precision taken in another order. A climb whose last move is about the least that
 # counts may end one step earlier on one side: 1 pair in 100, and that by these.
@@ -38,8 +37,9 @@ class Tile:
         self.images = standardise(images, self.mask)
         self.fine = oversample(self.images)
         self.rows = templates(self.images, self.mask)
-        search = CoarseSearch(self.images * self.mask, shift_lattice(3.0), mirror=mirror)
-        self.candidates = search.candidates(search.shifted(EVERY), EVERY)
+        masked = self.images * self.mask
+        search = CoarseSearch(masked, shift_lattice(3.0), mirror=mirror)
+        self.candidates = search.candidates(search.rows(masked), search.columns(masked))
         self.wanted = np.triu(np.ones((COUNT, COUNT), dtype=bool), 1)
 
     def compiled(self):

@@ -15,7 +15,6 @@ from cryocorr_tui.core.search import PEAKS, CoarseSearch
 
 BOX = 32
 FIELDS = ("correlation", "rotation", "shift_y", "shift_x")
-EVERY = slice(0, 3)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def pictures():
 
 def coarse(images, *, radius=2.0, **options):
     search = CoarseSearch(images, shift_lattice(radius), **options)
-    return search, search.shifted(slice(0, images.shape[0]))
+    return search, search.rows(images), search.columns(images)
 
 
 def every_pose(grid, shifts, seed):
@@ -58,8 +57,8 @@ def test_the_search_is_a_brute_force_over_all_poses():
     correlation = 2 * np.real(fixed.conj() * samples).sum(axis=(0, 2))
     correlation = correlation.reshape(2, grid.rotations, len(shifts))
 
-    search, rows = coarse(images, radius=1.0)
-    best, shift = search.profiles(rows, slice(1, 2))
+    search, rows, columns = coarse(images, radius=1.0)
+    best, shift = search.profiles(rows, columns.part(slice(1, 2)))
     # The drawn pictures are cut off at the border, hence not 1e-6.
     np.testing.assert_allclose(best[:, :, 0, 0], correlation.max(axis=2), atol=1e-3)
     chosen = np.take_along_axis(correlation, shift[:, :, 0, 0, None].astype(int), axis=2)[..., 0]
@@ -67,8 +66,8 @@ def test_the_search_is_a_brute_force_over_all_poses():
 
 
 def test_a_picture_correlates_perfectly_with_itself_where_it_has_not_moved(pictures):
-    search, rows = coarse(pictures)
-    best, shift = search.profiles(rows, EVERY)
+    search, rows, columns = coarse(pictures)
+    best, shift = search.profiles(rows, columns)
     for k in range(3):
         assert best[0, 0, k, k] == pytest.approx(1, abs=1e-5)
         assert search.shifts[shift[0, 0, k, k]].tolist() == [0, 0]
@@ -76,18 +75,18 @@ def test_a_picture_correlates_perfectly_with_itself_where_it_has_not_moved(pictu
 
 
 def test_the_compiled_kernel_is_the_plain_formula(pictures):
-    search, rows = coarse(pictures)
-    best, shift = search.profiles(rows, EVERY)
-    plain_search, plain_rows = coarse(array_api_strict.asarray(pictures))
-    plain_best, plain_shift = plain_search.profiles(plain_rows, EVERY)
+    search, rows, columns = coarse(pictures)
+    best, shift = search.profiles(rows, columns)
+    plain_search, plain_rows, plain_columns = coarse(array_api_strict.asarray(pictures))
+    plain_best, plain_shift = plain_search.profiles(plain_rows, plain_columns)
     # Sums of a few hundred products in single precision, taken in another order.
     np.testing.assert_allclose(best, np.asarray(plain_best), atol=2e-6)
     assert np.mean(shift == np.asarray(plain_shift)) > 0.999  # a near tie may go either way
 
 
 def test_the_best_peak_is_the_true_pose_to_one_step(pictures):
-    search, rows = coarse(pictures)
-    found = search.candidates(rows, EVERY)
+    search, rows, columns = coarse(pictures)
+    found = search.candidates(rows, columns)
     mirrored = found.correlation[:, 0, 2].argmax()
     assert mirrored == PEAKS  # the first of the mirrored ones
     # 2 onto 0 is the inverse of a mirror and 75°, which is a mirror and 75°.
@@ -98,8 +97,8 @@ def test_the_best_peak_is_the_true_pose_to_one_step(pictures):
 
 
 def test_peaks_are_sorted_and_none_lies_next_to_another(pictures):
-    search, rows = coarse(pictures)
-    found = search.candidates(rows, EVERY)
+    search, rows, columns = coarse(pictures)
+    found = search.candidates(rows, columns)
     for state in (0, PEAKS):
         for first, second in itertools.combinations(range(state, state + PEAKS), 2):
             apart = np.abs((found.rotation[first] - found.rotation[second] + 180) % 360 - 180)
@@ -109,8 +108,8 @@ def test_peaks_are_sorted_and_none_lies_next_to_another(pictures):
 
 
 def test_without_mirror_no_mirrored_candidate_exists(pictures):
-    search, rows = coarse(pictures, mirror=False)
-    found = search.candidates(rows, EVERY)
+    search, rows, columns = coarse(pictures, mirror=False)
+    found = search.candidates(rows, columns)
     assert np.all(found.correlation[PEAKS:] == -np.inf)
     assert np.all(np.isfinite(found.correlation[0]))
 
@@ -141,11 +140,11 @@ def on_cuda(images):
     ],
 )
 def test_every_device_finds_the_same_candidates(pictures, place):
-    search, rows = coarse(pictures)
-    expected = search.candidates(rows, EVERY)
+    search, rows, columns = coarse(pictures)
+    expected = search.candidates(rows, columns)
     images, to_host = place(pictures)
-    search, rows = coarse(images)
-    found = search.candidates(rows, EVERY)
+    search, rows, columns = coarse(images)
+    found = search.candidates(rows, columns)
     np.testing.assert_allclose(to_host(found.correlation), expected.correlation, atol=5e-6)
     for field in FIELDS[1:]:
         np.testing.assert_array_equal(to_host(getattr(found, field)), getattr(expected, field))
@@ -153,9 +152,9 @@ def test_every_device_finds_the_same_candidates(pictures, place):
 
 def test_little_memory_of_a_device_does_not_change_the_candidates(pictures):
     images, to_host = strict(pictures, "device1")
-    search, rows = coarse(images)
-    whole = search.candidates(rows, EVERY)
-    pieces = search.candidates(rows, EVERY, memory=1.0)
+    search, rows, columns = coarse(images)
+    whole = search.candidates(rows, columns)
+    pieces = search.candidates(rows, columns, memory=1.0)
     for field in FIELDS:
         np.testing.assert_allclose(
             to_host(getattr(pieces, field)), to_host(getattr(whole, field)), atol=2e-6
@@ -164,8 +163,8 @@ def test_little_memory_of_a_device_does_not_change_the_candidates(pictures):
 
 def test_candidates_stay_on_the_device(pictures):
     images, _ = strict(pictures, "device1")
-    search, rows = coarse(images)
-    found = search.candidates(rows, EVERY)
+    search, rows, columns = coarse(images)
+    found = search.candidates(rows, columns)
     with pytest.raises(RuntimeError, match="device1"):
         np.asarray(found.rotation)
 
@@ -173,8 +172,8 @@ def test_candidates_stay_on_the_device(pictures):
 def test_the_same_search_gives_the_same_bytes_whatever_the_threads(pictures):
     def bytes_with(threads):
         numba.set_num_threads(threads)
-        search, rows = coarse(pictures)
-        found = search.candidates(rows, EVERY)
+        search, rows, columns = coarse(pictures)
+        found = search.candidates(rows, columns)
         return [getattr(found, field).tobytes() for field in FIELDS]
 
     most = numba.get_num_threads()
@@ -187,7 +186,7 @@ def test_the_same_search_gives_the_same_bytes_whatever_the_threads(pictures):
 
 
 def test_a_part_of_the_columns_gives_that_part_of_the_result(pictures):
-    search, rows = coarse(pictures)
-    whole, _ = search.profiles(rows, EVERY)
-    part, _ = search.profiles(rows, slice(1, 3))
+    search, rows, columns = coarse(pictures)
+    whole, _ = search.profiles(rows, columns)
+    part, _ = search.profiles(rows, columns.part(slice(1, 3)))
     np.testing.assert_allclose(part, whole[..., 1:3], atol=2e-6)

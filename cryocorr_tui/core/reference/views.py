@@ -232,9 +232,10 @@ def search_poses(
         images = np.concatenate([own, patches])
         images -= (images * mask).sum(axis=(1, 2), keepdims=True) / mask.sum()
         images *= mask
-        search = CoarseSearch(backend.to_device(images), _SHIFTS, mirror=mirror)
-        rows = search.shifted(slice(0, len(views)))
-        found.append(search.candidates(rows, slice(len(views), len(images))))
+        there = backend.to_device(images)
+        search = CoarseSearch(there, _SHIFTS, mirror=mirror)
+        rows, columns = search.rows(there[: len(views)]), search.columns(there[len(views) :])
+        found.append(search.candidates(rows, columns))
     shape = (-1, len(views), *scales.shape)
     fields = [
         np.concatenate([backend.to_host(getattr(part, name)) for part in found], axis=2)
