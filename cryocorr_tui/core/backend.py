@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
@@ -32,10 +33,12 @@ __all__ = [
     "choose_backends",
     "compiled_code",
     "kernels_run_side_by_side",
+    "threads_here",
     "usable_cpus",
 ]
 
 Record = TypeVar("Record")
+_share = threading.local()  # threads: cores of this thread, where it shares them with others
 
 
 @dataclass(frozen=True)
@@ -230,9 +233,18 @@ def compiled_code(threads: int = 0) -> Iterator[None]:
     """
     import numba  # takes long, and memory that work without compiled code does not need
 
-    numba.set_num_threads(min(threads or usable_cpus(), numba.config.NUMBA_NUM_THREADS))
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield
+    before, _share.threads = getattr(_share, "threads", 0), threads or usable_cpus()
+    numba.set_num_threads(min(_share.threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        with threadpool_limits(limits=1, user_api="blas"):
+            yield
+    finally:
+        _share.threads = before
+
+
+def threads_here() -> int:
+    """Return how many cores this thread may use at a time: its share of `usable_cpus`."""
+    return getattr(_share, "threads", 0) or usable_cpus()
 
 
 def kernels_run_side_by_side() -> bool:

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, is_numpy_array
 from numpy.typing import NDArray
 from scipy import fft
 
-from cryocorr_tui.core.backend import usable_cpus
+from cryocorr_tui.core.backend import threads_here
 from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["irfft2", "low_rfft2", "rfft2"]
@@ -31,7 +31,7 @@ def rfft2(images: Any, side: int | None = None) -> Any:
     """
     shape = None if side is None else (side, side)
     if is_numpy_array(images):
-        return fft.rfft2(images, s=shape, workers=usable_cpus())
+        return fft.rfft2(images, s=shape, workers=threads_here())
     return array_namespace(images).fft.rfftn(images, s=shape, axes=(-2, -1))
 
 
@@ -47,13 +47,13 @@ def low_rfft2(images: FloatArray, columns: int) -> NDArray[np.complex64]:
     -------
     (..., box, columns) complex64
     """
-    along_rows = fft.rfft(images, workers=usable_cpus())[..., :columns]
-    low: NDArray[np.complex64] = fft.fft(along_rows, axis=-2, workers=usable_cpus())
+    along_rows = fft.rfft(images, workers=threads_here())[..., :columns]
+    low: NDArray[np.complex64] = fft.fft(along_rows, axis=-2, workers=threads_here())
     return low
 
 
 def irfft2(spectra: Any, side: int) -> Any:
     """Return real pictures (..., side, side) from `rfft2`; the spectra may be overwritten."""
     if is_numpy_array(spectra):
-        return fft.irfft2(spectra, s=(side, side), workers=usable_cpus(), overwrite_x=True)
+        return fft.irfft2(spectra, s=(side, side), workers=threads_here(), overwrite_x=True)
     return array_namespace(spectra).fft.irfftn(spectra, s=(side, side), axes=(-2, -1))

@@ -95,19 +95,30 @@ class RingAgreement:
         self._soft_inside = backend.to_device(self.soft[mask > 0])
         self._rings = backend.to_device(ring_matrix(box))
 
-    def rows(self, ids: slice, metrics: MetricRows) -> FrcRows:
-        """Return what `period` wants of pictures i; `metrics` are theirs, on the device."""
+    def rows(self, ids: slice, metrics: MetricRows, random: Any) -> FrcRows:
+        """Return what `period` wants of pictures i.
+
+        ``metrics`` and ``random``, from `randomised`, are theirs, on the device.
+        """
         images = self._backend.to_device(self._images[ids])
-        random = self._randomised(ids, images)
         return FrcRows(
             metrics=metrics,
             spectra=rfft2(images * self._soft),
             random_spectra=rfft2(random * self._soft),
         )
 
-    def columns(self, ids: slice) -> Any:
-        """Return (cutoffs × n, box, box) float32: pictures j with phases random from each."""
-        return self._randomised(ids, self._backend.to_device(self._images[ids]))
+    def randomised(self, ids: slice) -> Any:
+        """Return (cutoffs × n, box, box) float32: the pictures with phases random from each."""
+        images = self._backend.to_device(self._images[ids])
+        xp, box = array_namespace(images), images.shape[-1]
+        # Every class has its own phases: two alike would correlate by construction. They are drawn
+        # on the host, so that they are the same wherever the work is done.
+        seeds = [self._seed * 1_000_003 + number for number in range(ids.start, ids.stop)]
+        drawn = np.stack([random_phases(box, seed) for seed in seeds])
+        phases, spectra = self._backend.to_device(drawn), rfft2(images)
+        return xp.concat(
+            [with_phases(spectra, phases, self._shell >= cutoff) for cutoff in self._cutoffs]
+        )
 
     def period(self, rows: FrcRows, fine: Any, random: Any, scores: Any) -> Any:
         """Return the FRC = 0.5 period of every pair.
@@ -119,7 +130,7 @@ class RingAgreement:
         fine : (c, 2 box, 2 box) float32
             Pictures j from `alignment.oversample`.
         random : (cutoffs × c, box, box) float32
-            From `columns`.
+            From `randomised`.
         scores : (r, c, 8) float32
             From `election.elect`.
 
@@ -203,18 +214,6 @@ class RingAgreement:
         masked = on_square(sampled * self._soft_inside, metrics.inside, box)
         spectra = array_namespace(spectra).take(spectra, pairs.i, axis=0)
         return ring_curves(spectra, rfft2(masked), self._rings)
-
-    def _randomised(self, ids: slice, images: Any) -> Any:
-        """Return (cutoffs × n, box, box) float32: the pictures with phases random from each."""
-        xp, box = array_namespace(images), images.shape[-1]
-        # Every class has its own phases: two alike would correlate by construction. They are drawn
-        # on the host, so that they are the same wherever the work is done.
-        seeds = [self._seed * 1_000_003 + number for number in range(ids.start, ids.stop)]
-        drawn = np.stack([random_phases(box, seed) for seed in seeds])
-        phases, spectra = self._backend.to_device(drawn), rfft2(images)
-        return xp.concat(
-            [with_phases(spectra, phases, self._shell >= cutoff) for cutoff in self._cutoffs]
-        )
 
 
 def ring_curves(first: Any, second: Any, rings: Any) -> Any:

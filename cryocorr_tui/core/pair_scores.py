@@ -108,8 +108,9 @@ class PoseScorer:
             backend=Backend("cpu"),
             memory=0,
         )
-        self._frc_rows = self._agreement.rows(slice(first, first + 1), self._rows)
-        self._random = self._agreement.columns(slice(second, second + 1))
+        own = slice(first, first + 1)
+        self._frc_rows = self._agreement.rows(own, self._rows, self._agreement.randomised(own))
+        self._random = self._agreement.randomised(slice(second, second + 1))
 
     def score(self, pose: Pose) -> PoseScores:
         """Return the metrics with class j brought onto i by `pose`, shifts in pixels of i."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from cryocorr_tui.core.backend import usable_cpus
+from cryocorr_tui.core.backend import threads_here
 from cryocorr_tui.core.errors import InputError, SettingsError
 from cryocorr_tui.core.model import ClassAverage, FloatArray, MaskDiameter, Settings, frozen_array
 
@@ -178,7 +178,7 @@ def fourier_resample(images: FloatArray, box: int) -> FloatArray:
     if box == side:
         return images
     # With the centre moved to pixel 0, a plain crop of the spectrum keeps it in place.
-    axes, workers = (-2, -1), usable_cpus()
+    axes, workers = (-2, -1), threads_here()
     spectrum = fft.fft2(fft.ifftshift(images, axes=axes), workers=workers).astype(np.complex64)
     spectrum = crop_or_pad(fft.fftshift(spectrum, axes=axes), box, fill=0.0)
     resampled = fft.ifft2(fft.ifftshift(spectrum, axes=axes), workers=workers, overwrite_x=True)

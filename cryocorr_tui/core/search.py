@@ -75,20 +75,17 @@ class CoarseSearch:
             xp.asarray(along.astype(np.float32), device=device(like)) for along in shifts.T
         ]
 
-    def rows(self, images: Any) -> RowSpectra:
-        """Return the ring spectra of pictures i at every shift; one row of tiles shares them.
+    def samples(self, images: Any) -> Any:
+        """Return `polar.ring_samples` of pictures (n, box, box), softly masked, with zero mean."""
+        return ring_samples(images, self.grid)
 
-        Parameters
-        ----------
-        images : (r, box, box) float32
-            Softly masked, with zero mean.
-        """
-        samples = ring_samples(images, self.grid)[:, :, None, :]
-        return RowSpectra(*ring_spectra(samples * self._phases[:, None, :, :]))
+    def rows(self, samples: Any) -> RowSpectra:
+        """Return ring spectra at every shift from the `samples` of pictures i."""
+        return RowSpectra(*ring_spectra(samples[:, :, None, :] * self._phases[:, None, :, :]))
 
-    def columns(self, images: Any) -> ColumnSpectra:
-        """Return the ring spectra of pictures j, (c, box, box) float32, prepared as for `rows`."""
-        even, odd = ring_spectra(ring_samples(images, self.grid))
+    def columns(self, samples: Any) -> ColumnSpectra:
+        """Return ring spectra from the `samples` of pictures j."""
+        even, odd = ring_spectra(samples)
         return ColumnSpectra(_rings_before_last(even), _rings_before_last(odd))
 
     def profiles(self, rows: RowSpectra, columns: ColumnSpectra) -> tuple[Any, Any]:

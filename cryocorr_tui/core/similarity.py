@@ -70,8 +70,8 @@ def column_band(box: int, memory: float, *, on_card: bool = False) -> int:
         As for `tile_size`.
     """
     grid = PolarGrid.for_box(box)
-    spectra = 4 * 2 * (grid.rotations // 2 + 1) * grid.rings
-    each = spectra + 4 * box * box * (OVERSAMPLING**2 + len(CUTOFFS))
+    rings = 4 * 2 * (grid.rotations + 1) * grid.rings  # samples, and spectra of them
+    each = rings + 4 * box * box * (OVERSAMPLING**2 + len(CUTOFFS))
     return max(1, int(min(memory / 4, math.inf if on_card else _COLUMN_CACHE) / each))
 
 
@@ -194,7 +194,8 @@ class PairScorer:
         if not wanted.any():
             return np.full((len(PAIR_FIELDS), *wanted.shape), np.nan, dtype=np.float32)
         self._go_on()
-        left, right = self._rows_of(rows), self._columns_of(columns)
+        # Columns first: on the diagonal the row is made of the same pictures.
+        right, left = self._columns_of(columns), self._rows_of(rows)
         self._go_on()
         candidates = self._search.candidates(left.spectra, right.spectra, memory=self._passing)
         self._go_on()
@@ -216,7 +217,7 @@ class PairScorer:
             left.frc.metrics, right.fine, poses, standing, *election, memory=self._passing
         )
         self._go_on()
-        period = self._agreement.period(left.frc, right.fine, right.random, scores)
+        period = self._agreement.period(left.frc, right.fine, right.pictures.random, scores)
         # The one place where a result leaves the device.
         return self._backend.to_host(_block(scores, period, left.scale))
 
@@ -232,17 +233,16 @@ class PairScorer:
         images, mask = self._working.images[rows], self._working.mask
         unknown = None if self._unknown is None else self._unknown[rows]
         metrics = self._backend.moved(metric_rows(images, mask, unknown))
+        columns = self._columns.get((rows.start, rows.stop))
+        pictures = columns.pictures if columns else self._pictures_of(rows)
         return _Rows(
             rows=rows,
             scale=self._backend.to_device(self._working.scale[rows]),
-            spectra=self._search.rows(self._softly_masked(rows)),
+            spectra=self._search.rows(pictures.samples),
             templates=self._backend.moved(templates(images, mask)),
             thin=self._backend.moved(thin_rows(images, mask, unknown)),
-            frc=self._agreement.rows(rows, metrics),
+            frc=self._agreement.rows(rows, metrics, pictures.random),
         )
-
-    def _softly_masked(self, ids: slice) -> Any:
-        return self._backend.to_device(self._working.images[ids] * self._agreement.soft)
 
     def _columns_of(self, columns: slice) -> _Columns:
         key = columns.start, columns.stop
@@ -250,11 +250,12 @@ class PairScorer:
             if key in self._columns:
                 self._columns.move_to_end(key)
                 return self._columns[key]
+        pictures = self._pictures_of(columns)
         unknown = None if self._unknown is None else self._unknown[columns]
         made = _Columns(
-            spectra=self._search.columns(self._softly_masked(columns)),
+            pictures=pictures,
+            spectra=self._search.columns(pictures.samples),
             fine=self._backend.to_device(oversample(self._working.images[columns])),
-            random=self._agreement.columns(columns),
             unknown=None if unknown is None else self._backend.to_device(unknown),
         )
         width = columns.stop - columns.start
@@ -263,6 +264,21 @@ class PairScorer:
                 self._columns.popitem(last=False)
             self._columns[key] = made
         return made
+
+    def _pictures_of(self, ids: slice) -> _Pictures:
+        masked = self._softly_masked(ids)
+        return _Pictures(self._search.samples(masked), self._agreement.randomised(ids))
+
+    def _softly_masked(self, ids: slice) -> Any:
+        return self._backend.to_device(self._working.images[ids] * self._agreement.soft)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pictures:
+    """What rows and columns are made of."""
+
+    samples: Any  # from `CoarseSearch.samples`
+    random: Any  # (cutoffs × pictures, box, box) float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,9 +293,9 @@ class _Rows:
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
+    pictures: _Pictures
     spectra: ColumnSpectra
     fine: Any  # (columns, 2 box, 2 box) float32
-    random: Any  # (cutoffs × columns, box, box) float32
     unknown: Any | None  # (columns, box, box) bool
 
 

@@ -497,9 +497,9 @@ def test_columns_are_made_once_where_memory_holds_but_some_of_them(
 ) -> None:
     made: list[int] = []
 
-    def columns(search: CoarseSearch, images: np.ndarray) -> object:
-        made.append(len(images))
-        return as_ever(search, images)
+    def columns(search: CoarseSearch, samples: np.ndarray) -> object:
+        made.append(samples.shape[1])
+        return as_ever(search, samples)
 
     as_ever = CoarseSearch.columns
     monkeypatch.setattr(CoarseSearch, "columns", columns)

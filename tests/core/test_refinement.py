@@ -39,7 +39,8 @@ class Tile:
         self.rows = templates(self.images, self.mask)
         masked = self.images * self.mask
         search = CoarseSearch(masked, shift_lattice(3.0), mirror=mirror)
-        self.candidates = search.candidates(search.rows(masked), search.columns(masked))
+        samples = search.samples(masked)
+        self.candidates = search.candidates(search.rows(samples), search.columns(samples))
         self.wanted = np.triu(np.ones((COUNT, COUNT), dtype=bool), 1)
 
     def compiled(self):

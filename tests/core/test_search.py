@@ -30,7 +30,8 @@ def pictures():
 
 def coarse(images, *, radius=2.0, **options):
     search = CoarseSearch(images, shift_lattice(radius), **options)
-    return search, search.rows(images), search.columns(images)
+    samples = search.samples(images)
+    return search, search.rows(samples), search.columns(samples)
 
 
 def every_pose(grid, shifts, seed):

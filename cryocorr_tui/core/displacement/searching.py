@@ -16,7 +16,7 @@ from array_api_compat import array_namespace, is_numpy_array
 from numpy.typing import NDArray
 from scipy import fft
 
-from cryocorr_tui.core.backend import usable_cpus
+from cryocorr_tui.core.backend import threads_here
 from cryocorr_tui.core.displacement import search_kernels
 from cryocorr_tui.core.displacement.pictures import Reference
 from cryocorr_tui.core.displacement.subsets import window_sums, windows
@@ -178,7 +178,7 @@ def _correlated(template: Any, area: Any, reach: int) -> Any:
     """
     side, count = area.shape[-1], 2 * reach + 1
     if is_numpy_array(area):
-        long, cores = fft.next_fast_len(side, real=True), usable_cpus()
+        long, cores = fft.next_fast_len(side, real=True), threads_here()
         spectrum = fft.rfft2(area, s=(long, long), workers=cores)
         # Row by row first: rows of zeros need no transform, nor rows of the result that fall away.
         half = fft.rfft(template, n=long, axis=-1, workers=cores)

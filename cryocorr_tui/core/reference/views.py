@@ -234,8 +234,9 @@ def search_poses(
         images *= mask
         there = backend.to_device(images)
         search = CoarseSearch(there, _SHIFTS, mirror=mirror)
-        rows, columns = search.rows(there[: len(views)]), search.columns(there[len(views) :])
-        found.append(search.candidates(rows, columns))
+        samples = search.samples(there)
+        rows, columns = samples[:, : len(views), :], samples[:, len(views) :, :]
+        found.append(search.candidates(search.rows(rows), search.columns(columns)))
     shape = (-1, len(views), *scales.shape)
     fields = [
         np.concatenate([backend.to_host(getattr(part, name)) for part in found], axis=2)
