@@ -42,6 +42,13 @@ def test_version_and_help_import_nothing_heavy(option: str) -> None:
     assert not loaded & HEAVY
 
 
+def test_the_first_screen_waits_for_no_part_of_a_run() -> None:
+    loaded = imported_by(
+        "import cryocorr_tui.cli.opening, cryocorr_tui.tui.app, cryocorr_tui.tui.screens.files"
+    )
+    assert not loaded & (HEAVY - {"numpy", "rich", "textual"})
+
+
 def test_the_core_knows_no_terminal() -> None:
     loaded = imported_by("import " + ", ".join(core_modules()))
     assert not loaded & {"rich", "textual", "textual_plotext", "plotext"}

@@ -12,7 +12,8 @@ pixel ``(box // 2, box // 2)``, then shift it by ``(shift_y, shift_x)``, positiv
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ __all__ = [
     "Square",
     "Stack",
     "frozen_array",
+    "settings_from",
 ]
 
 FloatArray = NDArray[np.float32]
@@ -454,6 +456,26 @@ class Settings:
     reference: str | None = None
     reference_scales: tuple[float, float] = (0.7, 1.4)
     reference_threshold: float | None = None
+
+
+def settings_from(told: Mapping[str, Any]) -> Settings:
+    """Return settings that ``dataclasses.asdict`` has taken apart.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If `told` is of another version.
+    """
+    known = {field.name for field in fields(Settings)}
+    values = {name: value for name, value in told.items() if name in known}
+    return Settings(
+        **{
+            **values,
+            "weights": MetricWeights(**told["weights"]),
+            "mask_diameter": MaskDiameter(**told["mask_diameter"]),
+            "reference_scales": tuple(told["reference_scales"]),
+        }
+    )
 
 
 @dataclass(frozen=True)

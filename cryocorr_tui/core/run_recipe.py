@@ -7,16 +7,15 @@ opened without naming its inputs anew.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from cryocorr_tui.core.errors import OutputError
 from cryocorr_tui.core.inputs import Inputs, correct_squares
-from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings, Square
+from cryocorr_tui.core.model import Settings, Square, settings_from
 from cryocorr_tui.core.store import RunStore
 
-__all__ = ["Recipe", "read_recipe", "restore_squares", "settings_from", "squares_of"]
+__all__ = ["Recipe", "read_recipe", "restore_squares", "squares_of"]
 
 Squares = Mapping[str, Sequence[tuple[float, float, float, float, float, bool]]]
 
@@ -108,23 +107,3 @@ def _key(*corner_and_sides: float) -> tuple[float, ...]:
 def _paths(names: Sequence[str], folder: str) -> tuple[Path, ...]:
     paths = [Path(name) for name in names]
     return tuple(path if path.exists() else Path(folder) / path for path in paths)
-
-
-def settings_from(told: Mapping[str, Any]) -> Settings:
-    """Return settings that ``dataclasses.asdict`` has taken apart.
-
-    Raises
-    ------
-    KeyError, TypeError
-        If `told` is of another version.
-    """
-    known = {field.name for field in fields(Settings)}
-    values = {name: value for name, value in told.items() if name in known}
-    return Settings(
-        **{
-            **values,
-            "weights": MetricWeights(**told["weights"]),
-            "mask_diameter": MaskDiameter(**told["mask_diameter"]),
-            "reference_scales": tuple(told["reference_scales"]),
-        }
-    )

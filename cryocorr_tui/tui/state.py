@@ -14,7 +14,7 @@ import platformdirs
 
 from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.files import atomic_path
-from cryocorr_tui.core.run_recipe import settings_from
+from cryocorr_tui.core.model import settings_from
 from cryocorr_tui.tui.session import Session
 
 __all__ = ["Saved", "keymap", "log_file", "saved_session", "session_file"]
