@@ -18,6 +18,7 @@ import tifffile
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.class_displacement import measure_classes
 from benchmarks.measuring import Cell, Options, Table
 from cryocorr_tui.core.displacement import displacement_field
 from cryocorr_tui.core.displacement.validation import find_outliers
@@ -43,6 +44,7 @@ def run(options: Options) -> list[Table]:
         _large_motion(options),
         _outliers(options),
         _uncertainty(options),
+        measure_classes(options),
         _speed(options),
     ]
 

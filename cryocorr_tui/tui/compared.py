@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,17 +47,12 @@ class Compared:
         return cls(f"class {i}", f"class {j} laid on {i}", partial(_of_pair, run, i, j), box)
 
     def fitting(self, settings: DisplacementSettings) -> DisplacementSettings:
-        """Return settings that suit the kind of picture.
-
-        Class averages are small, smooth and noisy: smaller subsets that overlap more, pictures
-        smoothed, and no second peak to fear.
-        """
+        """Return settings that suit the kind of picture; `settings` suit all but class averages."""
         if self.box is None:
             return settings
-        block = max(16, self.box // 8 * 2)
-        return replace(
-            settings, block_size=block, step=block // 4, smoothing=1.5, min_peak_ratio=1.0
-        )
+        from cryocorr_tui.core.displacement import pair_settings
+
+        return pair_settings(self.box, device=settings.device, memory=settings.memory)
 
 
 def _of_files(reference: Path, deformed: Path) -> ComparedPictures:

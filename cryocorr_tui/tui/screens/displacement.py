@@ -18,6 +18,7 @@ from cryocorr_tui.core.displacement import (
     FieldMeasured,
     FieldsCompared,
     SweepCell,
+    advice,
     described,
     measure_displacement,
     sweep_settings,
@@ -237,8 +238,8 @@ class DisplacementScreen(StepScreen):
     def _told(self) -> str:
         told = list(self._pictures.notes) if self._pictures else []
         if self.field is not None:
-            told.insert(0, described(self.field))
-        return "\n".join(told)
+            told[:0] = [described(self.field), advice(self.field)]
+        return "\n".join(filter(None, told))
 
     # --- the pictures
 
@@ -357,7 +358,7 @@ class DisplacementScreen(StepScreen):
         self.query_one(FieldView).show_field(pictures.reference, field)
         self._show()
         if not self._tall:  # else it stands on the screen
-            self.notify(described(field), markup=False)
+            self.notify(f"{described(field)} {advice(field)}", markup=False)
 
     def on_displacement_screen_failed(self, message: Failed) -> None:
         """Say why."""

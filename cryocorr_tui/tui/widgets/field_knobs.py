@@ -12,7 +12,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
 from textual.widgets import Input, Label, Static
 
-from cryocorr_tui.core.displacement import REPLACEMENTS
+from cryocorr_tui.core.displacement import REPLACEMENTS, SUBSET_SHAPES
 from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.model import DisplacementSettings
 from cryocorr_tui.tui.widgets.knobs import WAYS, Field, Tick
@@ -41,6 +41,7 @@ ORDER = (
     "min_peak_ratio",
     "strain_window",
 )
+CHOICES = ("subset_shape", "replacement")
 WORDS = WHOLE | NUMBERS
 HINTS = {"step": "half a block"}
 
@@ -101,6 +102,9 @@ class FieldKnobs(VerticalScroll, can_focus=False):
                     placeholder=HINTS.get(name, ""),
                 )
         with Horizontal():
+            yield Label("subsets may")
+            yield Choice(SUBSET_SHAPES, self._settings.subset_shape, id="knob-subset_shape")
+        with Horizontal():
             yield Label("mask")
             yield Field(id="knob-mask", compact=True, placeholder="picture, or y,x y,x y,x")
         with Horizontal():
@@ -113,7 +117,8 @@ class FieldKnobs(VerticalScroll, can_focus=False):
         self._settings = settings
         for name in ORDER:
             self._field(name).value = _in_words(getattr(settings, name))
-        self.query_one(Choice).set_value(settings.replacement)
+        for name in CHOICES:
+            self._choice(name).set_value(getattr(settings, name))
         self.query_one(Tick).value = settings.remove_rigid
 
     @property
@@ -140,12 +145,8 @@ class FieldKnobs(VerticalScroll, can_focus=False):
                     raise SettingsError(f"{WORDS[name]}: {text} is no number.") from None
                 value = getattr(defaults, name)
             typed[name] = value
-        return replace(
-            self._settings,
-            **typed,
-            replacement=self.query_one(Choice).value,
-            remove_rigid=self.query_one(Tick).value,
-        )
+        typed |= {name: self._choice(name).value for name in CHOICES}
+        return replace(self._settings, **typed, remove_rigid=self.query_one(Tick).value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Measure at once."""
@@ -154,6 +155,9 @@ class FieldKnobs(VerticalScroll, can_focus=False):
 
     def _field(self, name: str) -> Field:
         return self.query_one(f"#knob-{name}", Field)
+
+    def _choice(self, name: str) -> Choice:
+        return self.query_one(f"#knob-{name}", Choice)
 
 
 def _in_words(number: float | None) -> str:
