@@ -28,23 +28,31 @@ class Compared:
         Returns them; takes a while.
     box : int or None
         Pixels across class averages; None of other pictures.
+    files : tuple of Path
+        The two files, where it is such that are compared.
+    pair : tuple of int
+        The two classes, where it is such of a run.
     """
 
     reference: str
     deformed: str
     read: Callable[[], ComparedPictures]
     box: int | None = None
+    files: tuple[Path, ...] = ()
+    pair: tuple[int, ...] = ()
 
     @classmethod
     def of_files(cls, reference: Path, deformed: Path) -> Compared:
         """Return two pictures; ``FILE#INDEX`` is one of a stack."""
-        return cls(reference.name, deformed.name, partial(_of_files, reference, deformed))
+        files = reference, deformed
+        return cls(reference.name, deformed.name, partial(_of_files, *files), files=files)
 
     @classmethod
     def of_pair(cls, run: Run, i: int, j: int) -> Compared:
         """Return class i of a run, and class j laid on it."""
         box = run.classes[i].image.shape[-1]
-        return cls(f"class {i}", f"class {j} laid on {i}", partial(_of_pair, run, i, j), box)
+        read = partial(_of_pair, run, i, j)
+        return cls(f"class {i}", f"class {j} laid on {i}", read, box, pair=(i, j))
 
     def fitting(self, settings: DisplacementSettings) -> DisplacementSettings:
         """Return settings that suit the kind of picture; `settings` suit all but class averages."""

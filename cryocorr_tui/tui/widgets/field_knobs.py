@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
@@ -49,6 +50,9 @@ HINTS = {"step": "half a block"}
 class Choice(Static, can_focus=True):
     """One of a few words."""
 
+    class Turned(Message):
+        """Another word is shown."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,space,enter", "turn(1)", "Next", show=False, id="knobs.choose"),
         Binding("left", "turn(-1)", "Previous", show=False, id="knobs.choose_back"),
@@ -67,6 +71,7 @@ class Choice(Static, can_focus=True):
         """Show another word."""
         self.value = value
         self.refresh()
+        self.post_message(self.Turned())
 
     def action_turn(self, step: int) -> None:
         """Take the next word."""
@@ -81,12 +86,15 @@ class Choice(Static, can_focus=True):
 class FieldKnobs(VerticalScroll, can_focus=False):
     """The settings of a displacement, and its mask."""
 
+    class Turned(Message):
+        """Something else stands here."""
+
     class Entered(Message):
         """The user wants it measured with what stands here."""
 
-    def __init__(self, settings: DisplacementSettings, **options: Any) -> None:
+    def __init__(self, settings: DisplacementSettings, mask: str = "", **options: Any) -> None:
         super().__init__(**options)
-        self._settings = settings
+        self._settings, self._mask = settings, mask
 
     def compose(self) -> ComposeResult:
         """Lay out a line for each."""
@@ -106,15 +114,18 @@ class FieldKnobs(VerticalScroll, can_focus=False):
             yield Choice(SUBSET_SHAPES, self._settings.subset_shape, id="knob-subset_shape")
         with Horizontal():
             yield Label("mask")
-            yield Field(id="knob-mask", compact=True, placeholder="picture, or y,x y,x y,x")
+            yield Field(
+                self._mask, id="knob-mask", compact=True, placeholder="picture, or y,x y,x y,x"
+            )
         with Horizontal():
             yield Label("replace invalid")
             yield Choice(REPLACEMENTS, self._settings.replacement, id="knob-replacement")
         yield Tick("remove rigid part", self._settings.remove_rigid, id="knob-rigid", compact=True)
 
-    def show_settings(self, settings: DisplacementSettings) -> None:
+    def show_settings(self, settings: DisplacementSettings, mask: str) -> None:
         """Put other settings into the fields."""
         self._settings = settings
+        self._field("mask").value = mask
         for name in ORDER:
             self._field(name).value = _in_words(getattr(settings, name))
         for name in CHOICES:
@@ -147,6 +158,13 @@ class FieldKnobs(VerticalScroll, can_focus=False):
             typed[name] = value
         typed |= {name: self._choice(name).value for name in CHOICES}
         return replace(self._settings, **typed, remove_rigid=self.query_one(Tick).value)
+
+    @on(Input.Changed)
+    @on(Tick.Changed)
+    @on(Choice.Turned)
+    def _tell(self, event: Message) -> None:
+        event.stop()
+        self.post_message(self.Turned())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Measure at once."""
