@@ -7,9 +7,11 @@ from cryocorr_tui.core.model import DisplacementField
 __all__ = ["advice"]
 
 MAIN = 0.1  # part of the vectors from which on a reason is worth a word
+MOST = 0.5
 FEW = 0.25  # part that is valid, below which the pictures themselves are in doubt
 
-# Nothing helps where subsets are masked or leave the picture.
+BORDER = "Most matches leave the picture; smaller blocks come nearer to its border."
+
 _TRIES = {
     "constant": ("larger blocks",),
     "no match": ("a larger search area",),
@@ -25,6 +27,8 @@ def advice(field: DisplacementField) -> str:
 
     Empty where no reason that something can be done about takes more than a few vectors.
     """
+    if (field.reason == "out of image").mean() > MOST:
+        return BORDER
     counts = {name: int((field.reason == name).sum()) for name in _TRIES}
     main = [name for name, count in counts.items() if count > MAIN * len(field.reason)]
     if not main:

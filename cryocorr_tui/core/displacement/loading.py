@@ -26,7 +26,7 @@ __all__ = [
     "with_mask",
 ]
 
-_NUMBER = r"\d+(?:\.\d*)?"
+_NUMBER = r"-?\d+(?:\.\d*)?"  # corners may lie beyond the picture
 _INDEXED = re.compile(r"(.+)#(\d+)")
 _POLYGON = re.compile(rf"\s*{_NUMBER}\s*,\s*{_NUMBER}(\s+{_NUMBER}\s*,\s*{_NUMBER})*\s*")
 
