@@ -72,5 +72,6 @@ def test_advice_is_given_against_what_most_vectors_fail_by_and_only_then():
     said = advice(displacement_field(pair.reference, noise))
     assert said.startswith("Against low correlation try larger blocks or more smoothing")
     assert "do not show the same" in said
+    pair = shifted(3.0, 0.0, side=128)
     whole = displacement_field(pair.reference, pair.deformed, DisplacementSettings(128))
     assert "smaller blocks" in advice(whole)

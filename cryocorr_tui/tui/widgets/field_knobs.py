@@ -110,7 +110,7 @@ class FieldKnobs(VerticalScroll, can_focus=False):
                     placeholder=HINTS.get(name, ""),
                 )
         with Horizontal():
-            yield Label("subsets may")
+            yield Label("subset shape")
             yield Choice(SUBSET_SHAPES, self._settings.subset_shape, id="knob-subset_shape")
         with Horizontal():
             yield Label("mask")
