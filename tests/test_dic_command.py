@@ -9,7 +9,13 @@ import pytest
 import tifffile
 
 from cryocorr_tui.cli import main
-from cryocorr_tui.cli.parser import REPLACEMENTS, SMALLEST_BLOCK, SWEEP, build_parser
+from cryocorr_tui.cli.parser import (
+    REPLACEMENTS,
+    SMALLEST_BLOCK,
+    SUBSET_SHAPES,
+    SWEEP,
+    build_parser,
+)
 from cryocorr_tui.core import displacement
 from cryocorr_tui.core.displacement import checking, sweep
 from cryocorr_tui.core.model import DisplacementSettings
@@ -139,25 +145,42 @@ def test_two_classes_of_a_run_are_compared_after_they_are_aligned(tmp_path, caps
     pairs = pd.read_csv(run / "pairs.csv").sort_values("score")
     best = pairs.iloc[-1]
     table = tmp_path / "field.csv"
-    words = ["--pair", run, int(best.i), int(best.j), "-o", table, "--smoothing", "1.5"]
-    assert dic(*words, "--block-size", "24", "--step", "8", "--min-peak-ratio", "1") == 0
-    field = pd.read_csv(table)
-    assert field.valid.any()
-    assert field.magnitude[field.valid].median() < 1.5
-    assert (field.reason[field.y < 10] != "").all() or field.valid.mean() < 1
+    words = ["--pair", run, int(best.i), int(best.j), "-o", table]
     capsys.readouterr()
+    assert dic(*words) == 0
+    told = capsys.readouterr().err
+    assert "of 96 px: --block-size 32 --step 8 --smoothing 1.5 --subset-shape shift" in told
+    assert "of 81 vectors are valid" in told
+    field = pd.read_csv(table)
+    assert field.valid.mean() > 0.5
+    assert field.magnitude[field.valid].median() < 1.5
+    # What the user wants stays so, and what hangs on it follows.
+    assert dic(*words, "--overwrite", "--block-size", "24", "--subset-shape", "affine") == 0
+    told = capsys.readouterr().err
+    assert "of 96 px: --step 6 --smoothing 1.5 --min-peak-ratio 1.0\n" in told
+    assert "Against" in told
+    assert "try larger blocks" in told
+    assert len(pd.read_csv(table)) == 169
     assert dic("--pair", run, "0", "99", "-o", tmp_path / "other.csv") == 1
     assert "has no class 99" in capsys.readouterr().err
     assert dic("--pair", run, "1", "1", "-o", tmp_path / "other.csv") == 1
     assert "with itself" in capsys.readouterr().err
 
 
-def test_the_parser_has_the_defaults_and_limits_of_the_core():
-    arguments = build_parser().parse_args(["dic", "a", "b", "-o", "f.csv"])
-    settings = DisplacementSettings()
-    named = {"strain_window": "strain", "replacement": "replace"}
-    for name in settings.__dataclass_fields__:
-        assert getattr(arguments, named.get(name, name)) == getattr(settings, name), name
+def test_what_is_not_given_is_left_to_the_core_and_help_tells_its_defaults():
+    parser = build_parser()
+    arguments = parser.parse_args(["dic", "a", "b", "-o", "f.csv"])
+    commands = next(action for action in parser._actions if action.dest == "command")
+    said = {action.dest: action.help or "" for action in commands.choices["dic"]._actions}
+    for name, default in vars(DisplacementSettings()).items():
+        if name == "device":
+            assert arguments.device == default
+            continue
+        assert getattr(arguments, name) is None, name
+        if default is not None and default is not False and name != "strain_window":
+            value = default if isinstance(default, str) else f"{default:g}"
+            assert f"default: {value})" in said[name], name
+    assert SUBSET_SHAPES == displacement.SUBSET_SHAPES
     assert REPLACEMENTS == displacement.REPLACEMENTS
     assert SMALLEST_BLOCK == checking.SMALLEST_BLOCK
     assert SWEEP == (sweep.BLOCK_SIZES, sweep.MULTIPLIERS)

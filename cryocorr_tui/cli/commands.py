@@ -121,7 +121,8 @@ def dic(options: argparse.Namespace) -> None:
     inputs = [file_and_index(path)[0] for path in given]
     check_files(files, overwrite=options.overwrite, inputs=inputs)
 
-    pictures, settings = _pictures(options), _displacement_settings(options)
+    pictures = _pictures(options)
+    settings = _displacement_settings(options, box=len(pictures.reference))
     if options.mask is not None:
         pictures = with_mask(pictures, options.mask)
     both, mask = (pictures.reference, pictures.deformed, settings), pictures.mask
@@ -138,6 +139,8 @@ def dic(options: argparse.Namespace) -> None:
         export.write_sweep(swept[0], cells)
         export.write_picture(swept[1], field_drawing.draw_sweep(cells))
     talk_console().print(displacement.described(field))
+    if advice := displacement.advice(field):
+        talk_console().print(advice)
     _print_paths(tuple(files))
 
 
@@ -253,26 +256,24 @@ def _pictures(options: argparse.Namespace) -> ComparedPictures:
     return pictures_of_pair(next(opened).run, int(i), int(j))
 
 
-def _displacement_settings(options: argparse.Namespace) -> DisplacementSettings:
-    """Return the settings of a displacement field."""
+def _displacement_settings(options: argparse.Namespace, *, box: int) -> DisplacementSettings:
+    """Return the settings of a displacement field; for class averages, tell what was chosen."""
+    from cryocorr_tui.core.displacement.pair_settings import SUITED, pair_settings
     from cryocorr_tui.core.model import DisplacementSettings
 
-    return DisplacementSettings(
-        block_size=options.block_size,
-        step=options.step,
-        search_area_multiplier=options.search_area_multiplier,
-        passes=options.passes,
-        pyramid=options.pyramid,
-        smoothing=options.smoothing,
-        min_correlation=options.min_correlation,
-        min_peak_ratio=options.min_peak_ratio,
-        median_threshold=options.median_threshold,
-        remove_rigid=options.remove_rigid,
-        strain_window=options.strain,
-        replacement=options.replace,
-        device=options.device,
-        memory=options.memory,
-    )
+    names = DisplacementSettings.__dataclass_fields__
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    if not options.pair:
+        return DisplacementSettings(**given)
+    settings = pair_settings(box, **given)
+    told = [
+        f"--{name.replace('_', '-')} {getattr(settings, name)}"
+        for name in SUITED
+        if name not in given
+    ]
+    if told:
+        talk_console().print(f"Chosen for class averages of {box} px: {' '.join(told)}")
+    return settings
 
 
 def _run_options(options: argparse.Namespace) -> dict[str, Any]:

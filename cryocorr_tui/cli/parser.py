@@ -20,6 +20,7 @@ METRICS = ("ncc", "ssim", "nmi")
 MATRICES = (*METRICS, "blend", "frc_resolution_px")
 SMALLEST_BOX = 16
 SMALLEST_BLOCK = 8
+SUBSET_SHAPES = ("affine", "shift")
 REPLACEMENTS = ("none", "median", "mean")
 SWEEP = ((16, 24, 32, 48, 64), (1.5, 2.0, 3.0))
 
@@ -273,7 +274,8 @@ def _add_dic(dic: argparse.ArgumentParser) -> None:
         "--pair",
         nargs=3,
         metavar=("RUN", "I", "J"),
-        help="instead of two pictures: classes I and J of a run folder, J laid on I",
+        help="instead of two pictures: classes I and J of a run folder, J laid on I; the defaults "
+        "are then such as suit class averages, and are told",
     )
     dic.add_argument(
         "-o", "--output", type=Path, metavar="FIELD.csv", required=True, help="table to write"
@@ -300,11 +302,11 @@ def _add_dic(dic: argparse.ArgumentParser) -> None:
     )
 
 
+# What is not given is None: the defaults are those of the core, and others for --pair.
 def _add_dic_search(search: argparse._ArgumentGroup) -> None:
     search.add_argument(
         "--block-size",
         type=_whole(SMALLEST_BLOCK),
-        default=32,
         metavar="PX",
         help="side of a subset (default: 32)",
     )
@@ -317,7 +319,6 @@ def _add_dic_search(search: argparse._ArgumentGroup) -> None:
     search.add_argument(
         "--search-area-multiplier",
         type=_number(1.0, exclusive=True),
-        default=2.0,
         metavar="M",
         help="side of the search area in blocks; a match may lie (M - 1) / 2 blocks off "
         "(default: 2)",
@@ -325,7 +326,6 @@ def _add_dic_search(search: argparse._ArgumentGroup) -> None:
     search.add_argument(
         "--passes",
         type=_whole(1),
-        default=1,
         metavar="N",
         help="with 2 or more, search again in the picture deformed by what was found, starting "
         "from coarse copies: for large displacements, rotation and strain (default: 1)",
@@ -340,9 +340,14 @@ def _add_dic_search(search: argparse._ArgumentGroup) -> None:
     search.add_argument(
         "--smoothing",
         type=_number(0.0, 5.0),
-        default=0.5,
         metavar="PX",
-        help="sigma that both pictures are smoothed with; noisy ones want 1 (default: 0.5)",
+        help="sigma that both pictures are smoothed with; noisy ones want 1 to 2 (default: 0.5)",
+    )
+    search.add_argument(
+        "--subset-shape",
+        choices=SUBSET_SHAPES,
+        help="affine subsets follow rotation and strain, such that only shift are steadier where "
+        "pictures are noisy and smooth (default: affine)",
     )
 
 
@@ -350,21 +355,18 @@ def _add_dic_control(control: argparse._ArgumentGroup) -> None:
     control.add_argument(
         "--min-correlation",
         type=_number(0.0, 1.0),
-        default=0.7,
         metavar="R",
         help="vectors below are invalid (default: 0.7)",
     )
     control.add_argument(
         "--min-peak-ratio",
         type=_number(1.0),
-        default=1.1,
         metavar="R",
         help="of the first to the second peak; vectors below are invalid (default: 1.1)",
     )
     control.add_argument(
         "--median-threshold",
         type=_number(0.0),
-        default=2.0,
         metavar="T",
         help="of the normalised median test for outliers; 0 switches it off (default: 2)",
     )
@@ -375,21 +377,24 @@ def _add_dic_control(control: argparse._ArgumentGroup) -> None:
         "'10,10 10,200 150,100' (y,x)",
     )
     control.add_argument(
-        "--remove-rigid", action="store_true", help="take the common shift and rotation off"
+        "--remove-rigid",
+        action="store_true",
+        default=None,
+        help="take the common shift and rotation off",
     )
     control.add_argument(
         "--strain",
+        dest="strain_window",
         nargs="?",
         type=_whole(3),
         const=5,
-        default=0,
         metavar="SUBSETS",
         help="also exx, eyy and exy, from planes over so many subsets across, odd (alone: 5)",
     )
     control.add_argument(
         "--replace",
+        dest="replacement",
         choices=REPLACEMENTS,
-        default="none",
         help="put the median or weighted mean of valid neighbours in place of invalid vectors, "
         "flagged (default: none)",
     )

@@ -450,9 +450,9 @@ def _fingerprint(
     """Return a name for everything the content of the store depends on."""
     digest = hashlib.sha256(cryocorr_tui.__version__.encode())
     for array in (working.images, working.mask, working.scale):
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).data)
     if working.overlay is not None:
-        digest.update(working.overlay.tobytes())
+        digest.update(np.ascontiguousarray(working.overlay).data)
     shaping = {
         "device": "cuda" if backend.is_cuda else "cpu",
         "max_shift": working.max_shift,

@@ -497,7 +497,10 @@ class DisplacementSettings:
         pass, else as many as leave 3 blocks across, at most 3).
     smoothing : float
         σ in pixels that both pictures are smoothed with first. The default hardly touches fine
-        speckles; noisy pictures, such as class averages, want 1.
+        speckles; noisy pictures, such as class averages, want more.
+    subset_shape : str
+        How a subset may deform: "affine", or "shift", which only moves. The first follows rotation
+        and strain within a subset, the second is steadier where pictures are noisy and smooth.
     min_correlation, min_peak_ratio : float
         A vector below either is invalid.
     median_threshold : float
@@ -511,7 +514,7 @@ class DisplacementSettings:
         around it.
     device : str
     memory : float or None
-        GB to work in (None: 0.25, which is enough for full speed).
+        GB to work in (None: 1, which is enough for full speed).
     """
 
     block_size: int = 32
@@ -520,6 +523,7 @@ class DisplacementSettings:
     passes: int = 1
     pyramid: int | None = None
     smoothing: float = 0.5
+    subset_shape: str = "affine"
     min_correlation: float = 0.7
     min_peak_ratio: float = 1.1
     median_threshold: float = 2.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 LARGEST_WORKING_BOX = 128
+AT_ONCE = 256  # pictures in double precision at a time
 SMALLEST_WORKING_BOX = 16
 _SMALLEST_MASK = 9  # working pixels across: a whole window of SSIM fits in
 MOST_COVERED = 1 / 3  # of the mask: under more print a class average cannot be compared
@@ -213,7 +214,7 @@ def crop_or_pad(images: NDArray[Any], box: int, *, fill: float | None = None) ->
     return result
 
 
-def contrast_sign(images: FloatArray) -> int:
+def contrast_sign(images: Sequence[FloatArray] | FloatArray) -> int:
     """Tell whether the particles of one source are bright (+1) or dark (−1).
 
     The mean of each picture's middle (radius 0.25 box) is compared with that of the ring between
@@ -221,7 +222,7 @@ def contrast_sign(images: FloatArray) -> int:
 
     Parameters
     ----------
-    images : (n, box, box) float32
+    images : n of (box, box) float32
         Finite pictures of one source.
 
     Returns
@@ -229,13 +230,23 @@ def contrast_sign(images: FloatArray) -> int:
     int
         +1 or −1; +1 where nothing can be told.
     """
+    votes = (_vote_for_bright(np.stack(images[some])) for some in _blocks(len(images)))
+    return -1 if sum(votes) < 0 else 1
+
+
+def _vote_for_bright(images: FloatArray) -> float:
     box = images.shape[-1]
     middle = disc_mask(box, 0.5 * box) > 0
     ring = (disc_mask(box, box) > 0) & (disc_mask(box, 0.8 * box) == 0)
     spread = images.std(axis=(1, 2), dtype=np.float64)  # squares may leave single precision
     difference = images[:, middle].mean(axis=1) - images[:, ring].mean(axis=1)
-    votes = difference[spread > 0] / spread[spread > 0]
-    return -1 if votes.sum() < 0 else 1
+    return float((difference[spread > 0] / spread[spread > 0]).sum())
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    """Yield slices of so many pictures that what is worked out on the way takes little memory."""
+    for first in range(0, count, AT_ONCE):
+        yield slice(first, min(first + AT_ONCE, count))
 
 
 def standardise(images: FloatArray, mask: FloatArray) -> FloatArray:
@@ -253,12 +264,14 @@ def standardise(images: FloatArray, mask: FloatArray) -> FloatArray:
     (n, box, box) float32
     """
     inside = mask > 0
-    values = images[:, inside].astype(np.float64)
-    mean = values.mean(axis=1)
-    spread = values.std(axis=1)
-    flat = spread <= 1e-6 * np.maximum(np.abs(mean), np.finfo(np.float32).tiny)
-    gain = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, spread))
-    result: FloatArray = ((images - mean[:, None, None]) * gain[:, None, None]).astype(np.float32)
+    result = np.empty(images.shape, dtype=np.float32)
+    for some in _blocks(len(images)):
+        values = images[some][:, inside].astype(np.float64)
+        mean = values.mean(axis=1)
+        spread = values.std(axis=1)
+        flat = spread <= 1e-6 * np.maximum(np.abs(mean), np.finfo(np.float32).tiny)
+        gain = np.where(flat, 0.0, 1.0 / np.where(flat, 1.0, spread))
+        result[some] = (images[some] - mean[:, None, None]) * gain[:, None, None]
     return result
 
 
@@ -525,7 +538,7 @@ def _contrast_by_source(
             name = str(Path(item.source).parent) if alone else item.source
             by_source.setdefault((name, item.image.shape), []).append(index)
     for members in by_source.values():
-        contrast[members] = contrast_sign(np.stack([classes[k].image for k in members]))
+        contrast[members] = contrast_sign([classes[k].image for k in members])
     return contrast
 
 

@@ -124,6 +124,7 @@ class CryocorrApp(PictureHost[None]):
         self._run_folder, self._run_at_once = run_folder, run_at_once
         self._saved, self._session_path = saved, session_path
         self._choices_to_take: dict[str, Any] | None = None
+        self._pair_to_compare: tuple[int, ...] = ()
         self.changed: Signal[Changed] = Signal(self, "changed")
         self._job: Worker[None] | None = None
         self._one_at_a_time = threading.Lock()
@@ -199,8 +200,9 @@ class CryocorrApp(PictureHost[None]):
             if answer != "on":
                 return
             saved.restore(self.session)
-            self._choices_to_take = saved.choices
+            self._choices_to_take, self._pair_to_compare = saved.choices, saved.pair
             self.changed.publish(Changed.FILES)
+            self.changed.publish(Changed.COMPARED)
             if saved.run is not None:
                 self.open_run(saved.run)
             self.switch_mode(saved.step if saved.step in STEPS else "files")
@@ -331,6 +333,12 @@ class CryocorrApp(PictureHost[None]):
         session.corrected = run.store.manifest["squares"] is not None
         session.files = [Path(source.source) for source in run.sources.sources]
         self._map_has_gaps = False
+        pair, self._pair_to_compare = self._pair_to_compare, ()
+        if pair and max(pair) < len(run.classes):
+            from cryocorr_tui.tui.compared import Compared
+
+            session.compared = Compared.of_pair(run, *pair)
+            self.changed.publish(Changed.COMPARED)
         self.save_session()
         self.changed.publish(Changed.FILES)
         self.changed.publish(Changed.TAKEN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,36 +28,39 @@ class Compared:
         Returns them; takes a while.
     box : int or None
         Pixels across class averages; None of other pictures.
+    files : tuple of Path
+        The two files, where it is such that are compared.
+    pair : tuple of int
+        The two classes, where it is such of a run.
     """
 
     reference: str
     deformed: str
     read: Callable[[], ComparedPictures]
     box: int | None = None
+    files: tuple[Path, ...] = ()
+    pair: tuple[int, ...] = ()
 
     @classmethod
     def of_files(cls, reference: Path, deformed: Path) -> Compared:
         """Return two pictures; ``FILE#INDEX`` is one of a stack."""
-        return cls(reference.name, deformed.name, partial(_of_files, reference, deformed))
+        files = reference, deformed
+        return cls(reference.name, deformed.name, partial(_of_files, *files), files=files)
 
     @classmethod
     def of_pair(cls, run: Run, i: int, j: int) -> Compared:
         """Return class i of a run, and class j laid on it."""
         box = run.classes[i].image.shape[-1]
-        return cls(f"class {i}", f"class {j} laid on {i}", partial(_of_pair, run, i, j), box)
+        read = partial(_of_pair, run, i, j)
+        return cls(f"class {i}", f"class {j} laid on {i}", read, box, pair=(i, j))
 
     def fitting(self, settings: DisplacementSettings) -> DisplacementSettings:
-        """Return settings that suit the kind of picture.
-
-        Class averages are small, smooth and noisy: smaller subsets that overlap more, pictures
-        smoothed, and no second peak to fear.
-        """
+        """Return settings that suit the kind of picture; `settings` suit all but class averages."""
         if self.box is None:
             return settings
-        block = max(16, self.box // 8 * 2)
-        return replace(
-            settings, block_size=block, step=block // 4, smoothing=1.5, min_peak_ratio=1.0
-        )
+        from cryocorr_tui.core.displacement import pair_settings
+
+        return pair_settings(self.box, device=settings.device, memory=settings.memory)
 
 
 def _of_files(reference: Path, deformed: Path) -> ComparedPictures:

@@ -18,6 +18,7 @@ __all__ = [
     "canvas_scale",
     "draw_arrows",
     "draw_map",
+    "invalid_marks",
     "map_of",
     "side_by_side",
     "vector_at",
@@ -165,6 +166,41 @@ def with_cursor(
         cv2.rectangle(drawn, first, last, HALO, thick + 2 * max(1, round(pen)))
     cv2.rectangle(drawn, first, last, CURSOR if colour else CROSS, thick)
     return drawn, centre
+
+
+def invalid_marks(field: DisplacementField, k: int, *, pen: float) -> NDArray[np.str_]:
+    """Return what marks invalid vectors where the map is characters, and crosses are too fine.
+
+    Parameters
+    ----------
+    field : DisplacementField
+    k : int
+        The vector under the cursor, whose frame is left free.
+    pen : float
+        As of `draw_map`.
+
+    Returns
+    -------
+    (height, width) str
+        Over the reference: × for invalid vectors, / for those replaced, else empty.
+    """
+    spacing = field.settings.spacing
+    marks = np.where(field.valid, "", np.where(field.replaced, "/", "×"))
+    around = np.pad(
+        field.on_grid(marks), 1, constant_values=""
+    )  # nothing beyond the outermost vectors
+    nearest = [
+        np.clip(np.floor((np.arange(side) - first) / spacing + 0.5).astype(int), -1, count) + 1
+        for side, first, count in zip(
+            field.picture_shape, (field.y[0], field.x[0]), field.shape, strict=True
+        )
+    ]
+    drawn = around[np.ix_(*nearest)]
+    half = spacing / 2 + 2 * pen / canvas_scale(field.picture_shape, spacing)
+    top, left = (max(0, round(float(at - half))) for at in (field.y[k], field.x[k]))
+    bottom, right = (round(float(at + half)) + 1 for at in (field.y[k], field.x[k]))
+    drawn[top:bottom, left:right] = ""
+    return drawn
 
 
 def vector_at(field: DisplacementField, y: float, x: float) -> int:

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryocorr_tui.core.model import Settings
+from cryocorr_tui.core.model import DisplacementSettings, Settings
 
 if TYPE_CHECKING:  # these draw in numba, zarr and OpenCV, which the first frame does not wait for
     from cryocorr_tui.core.choices import Choices
@@ -63,6 +63,10 @@ class Session:
         What the user decided about its classes.
     compared : Compared or None
         The two pictures between which the displacement is measured.
+    field_settings : dict
+        How, as the user wants it, by the box of class averages; of other pictures by None.
+    field_mask : str
+        What of the reference counts, see `loading.read_mask`.
     notes : list of str
         What the last job told, a sentence each.
     """
@@ -80,4 +84,6 @@ class Session:
     score_map: ScoreMap | None = None
     choices: Choices | None = None
     compared: Compared | None = None
+    field_settings: dict[int | None, DisplacementSettings] = field(default_factory=dict)
+    field_mask: str = ""
     notes: list[str] = field(default_factory=list)

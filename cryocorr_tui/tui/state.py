@@ -14,7 +14,8 @@ import platformdirs
 
 from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.files import atomic_path
-from cryocorr_tui.core.model import settings_from
+from cryocorr_tui.core.model import DisplacementSettings, settings_from
+from cryocorr_tui.tui.compared import Compared
 from cryocorr_tui.tui.session import Session
 
 __all__ = ["Saved", "keymap", "log_file", "saved_session", "session_file"]
@@ -76,7 +77,7 @@ class Saved:
     @classmethod
     def of(cls, session: Session, *, step: str, theme: str) -> Saved:
         """Return what is worth keeping of a session."""
-        choices = session.choices
+        choices, compared = session.choices, session.compared
         return cls(
             {
                 "version": VERSION,
@@ -88,6 +89,12 @@ class Saved:
                 "step": step,
                 "theme": theme,
                 "choices": None if choices is None else choices.as_dict(),
+                "compared": {
+                    "files": [] if compared is None else [str(path) for path in compared.files],
+                    "pair": [] if compared is None else list(compared.pair),
+                    "settings": [[box, asdict(how)] for box, how in session.field_settings.items()],
+                    "mask": session.field_mask,
+                },
             }
         )
 
@@ -133,6 +140,12 @@ class Saved:
         told: dict[str, Any] | None = self._told["choices"]
         return told
 
+    @property
+    def pair(self) -> tuple[int, ...]:
+        """The two classes of the run that were compared, none where there were none."""
+        told: dict[str, Any] = self._told.get("compared") or {"pair": ()}
+        return tuple(told["pair"])
+
     def in_words(self) -> str:
         """Return what was chosen, for the question whether to go on with it."""
         count, there = len(self._told["files"]), len(self._there)
@@ -146,6 +159,13 @@ class Saved:
         session.files = self._there
         session.folder, session.output = Path(self._told["folder"]), Path(self._told["output"])
         session.settings = settings_from(self._told["settings"])
+        told = self._told.get("compared")  # a session of before the displacement had none
+        if told is None:
+            return
+        if told["files"]:
+            session.compared = Compared.of_files(*map(Path, told["files"]))
+        session.field_settings = {box: DisplacementSettings(**how) for box, how in told["settings"]}
+        session.field_mask = told["mask"]
 
 
 def saved_session(path: Path | None) -> Saved | None:

@@ -206,6 +206,7 @@ def test_a_polygon_and_a_bright_picture_are_masks(tmp_path):
     mask = read_mask("10,20  10,40 , 30,40".replace(" ,", ""), (50, 60))
     assert mask[12, 35]
     assert not mask[28, 25]
+    assert read_mask("-5,-5 -5,99 99,99 99,-5", (50, 60)).all()  # corners beyond the picture
     picture = np.zeros((50, 60), dtype=np.uint8)
     picture[5:10] = 255
     tifffile.imwrite(tmp_path / "mask.tif", picture)

@@ -69,17 +69,22 @@ def test_the_compiled_search_agrees_with_the_plain_one(pair):
     np.testing.assert_allclose(np.asarray(plain)[:, 2:], compiled[:, 2:], atol=1e-3)
 
 
-def test_the_compiled_refinement_agrees_with_the_plain_one(pair):
+@pytest.mark.parametrize("affine", [True, False])
+def test_the_compiled_refinement_agrees_with_the_plain_one(pair, affine):
     reference, deformed, field, corners = prepared(pair)
     start = np.zeros((len(corners), 6))
     start[:, [0, 3]] = search(reference, field, corners, block=BLOCK)[:, 2:]
-    warps, found = refine(reference, deformed, corners, start, block=BLOCK)
+    warps, found = refine(reference, deformed, corners, start, block=BLOCK, affine=affine)
     strict = [
         type(record)(**{k: array_api_strict.asarray(v) for k, v in vars(record).items()})
         for record in (reference, deformed)
     ]
     plain_warps, plain = refine(
-        *strict, array_api_strict.asarray(corners), array_api_strict.asarray(start), block=BLOCK
+        *strict,
+        array_api_strict.asarray(corners),
+        array_api_strict.asarray(start),
+        block=BLOCK,
+        affine=affine,
     )
     rested = found[:, 3] > 0
     assert rested.mean() > 0.7

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import tifffile
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widgets import Input, Static
 from textual.widgets._footer import FooterKey
 
@@ -21,12 +22,14 @@ from cryocorr_tui.core.model import DisplacementSettings, Settings
 from cryocorr_tui.core.resources import sample_data
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.tui.app import CryocorrApp
+from cryocorr_tui.tui.compared import Compared
 from cryocorr_tui.tui.screens import displacement
 from cryocorr_tui.tui.screens.choose_pictures import ChoosePictures
 from cryocorr_tui.tui.screens.displacement import DisplacementScreen
 from cryocorr_tui.tui.screens.question import Question
 from cryocorr_tui.tui.session import Session
-from cryocorr_tui.tui.widgets.field_knobs import FieldKnobs
+from cryocorr_tui.tui.state import saved_session
+from cryocorr_tui.tui.widgets.field_knobs import Choice, FieldKnobs
 from cryocorr_tui.tui.widgets.field_probe import FieldProbe
 from cryocorr_tui.tui.widgets.field_view import FieldView
 from tests.tui.running_app import app_of, until
@@ -127,6 +130,10 @@ async def test_a_sweep_is_one_more_view() -> None:
         await until(pilot, lambda: screen.view == "sweep" and not app.busy)
         assert len(screen.cells) == 15
         assert screen.views == ["sweep"]
+        drawn = str(screen.query_one("#sweep-cells", Static).content).splitlines()
+        assert drawn[0].split() == ["×1.5", "×2", "×3"]
+        assert [line.split()[0] for line in drawn[1::2]] == ["16", "24", "32", "48", "64"]
+        assert drawn[1].split()[1] == f"{screen.cells[0].deviation:.3f}"
 
 
 def without_end(*_: object, **__: object) -> Iterator[StageStarted | StageProgressed]:
@@ -262,6 +269,75 @@ async def test_the_pair_of_the_viewer_is_measured(finished_run: Run) -> None:
         assert screen.field.picture_shape == finished_run.classes[0].image.shape
         assert screen.field.settings.smoothing == 1.5  # as noisy averages want it
         assert screen.field.valid.any()
+
+
+async def test_the_pair_and_its_settings_come_back_with_the_session(
+    finished_run: Run, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept.json"
+    app = CryocorrApp(Session(output=finished_run.folder), session_path=kept)
+    async with app.run_test(size=SIZE) as pilot:
+        app.open_run(finished_run.folder)
+        await until(pilot, lambda: app.session.finished)
+        assert app.session.run is not None
+        app.compare(Compared.of_pair(app.session.run, 1, 2))
+        await until(pilot, lambda: isinstance(app.screen, DisplacementScreen))
+        await until(pilot, lambda: app.screen.is_mounted)
+        screen_of(app).query_one("#knob-block_size", Input).value = "20"
+        screen_of(app).query_one("#knob-mask", Input).value = "1,1 60,1 60,60"
+        screen_of(app).query_one("#knob-subset_shape", Choice).set_value("affine")
+        await pilot.pause()
+        app.save_session()
+    again = CryocorrApp(Session(), saved=saved_session(kept), session_path=kept)
+    async with again.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: isinstance(again.screen, Question))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(again.screen, DisplacementScreen))
+        screen = screen_of(again)
+        await until(pilot, lambda: screen.is_mounted)
+        await until(pilot, lambda: words(screen, "names").endswith("class 2 laid on 1"))
+        knobs = screen.query_one(FieldKnobs)
+        settings = knobs.settings()
+        assert (settings.block_size, settings.subset_shape) == (20, "affine")
+        assert settings.smoothing == 1.5
+        assert knobs.mask == "1,1 60,1 60,60"
+
+
+async def test_what_hinders_it_is_said_wherever_the_user_is(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "small.tif", tifffile.imread(SAMPLE[0])[:200])
+    app = app_with(SAMPLE[0], tmp_path / "small.tif")
+    async with app.run_test(size=SIZE) as pilot:
+        screen = await opened(pilot, app)
+        await pilot.press("1")
+        screen.action_measure()
+        await until(pilot, lambda: bool(app._notifications))
+        assert "differ in size" in next(iter(app._notifications)).message
+
+
+async def test_invalid_vectors_are_marked_where_a_map_is_characters() -> None:
+    app = app_with(*SAMPLE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await measured(pilot, app)
+        view = screen.query_one(FieldView)
+        await until(pilot, lambda: view.picture.drawing is not None and not view.picture.busy)
+        for _ in range(2):  # the rows above and the column to the right
+            await pilot.press("tab", "shift+tab")
+        await until(pilot, lambda: not view.picture.busy)
+        await pilot.pause(0.2)
+        assert view.picture.drawing is not None
+        lines = [strip.text for strip in view.picture.drawing.cells]
+        middle = len(lines) // 2
+        assert lines[1].count("×") > len(lines[1]) - 5
+        assert "×" in lines[middle][-4:]
+        assert "×" not in lines[middle][:-5]
+        await pilot.press("tab")
+        await until(pilot, lambda: not view.picture.busy)
+        await until(pilot, lambda: not any("×" in strip.text for strip in drawn_cells(view)))
+
+
+def drawn_cells(view: FieldView) -> list[Strip]:
+    drawing = view.picture.drawing
+    return drawing.cells if drawing else []
 
 
 async def test_a_click_puts_the_cursor_on_the_vector_under_it_and_y_copies_its_numbers(

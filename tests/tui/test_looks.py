@@ -12,9 +12,12 @@ from snapshots import alike, as_text, compare, settled
 
 from cryocorr_tui.core.listing import plain_path
 from cryocorr_tui.core.load import Load
+from cryocorr_tui.core.model import Settings
+from cryocorr_tui.core.resources import sample_data
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.tui.app import CryocorrApp
 from cryocorr_tui.tui.score_map import ScoreMap
+from cryocorr_tui.tui.screens.displacement import DisplacementScreen
 from cryocorr_tui.tui.screens.question import Question
 from cryocorr_tui.tui.session import Session
 from tests.class_average_forge import write_montage, write_stack
@@ -110,6 +113,20 @@ async def test_the_pair_viewer(finished_run: Run, size: str) -> None:
 
 async def test_the_plots_of_the_pair_viewer(finished_run: Run) -> None:
     await looks("viewer_plots", with_map(finished_run), "80x24", ["3", "enter", "tab", "tab"])
+
+
+@pytest.mark.parametrize(("name", "keys"), [("field", ["6", "r"]), ("sweep", ["6", "s"])])
+async def test_the_displacement_screen(name: str, keys: list[str], size: str) -> None:
+    files = [sample_data() / f"dic_{which}.tif" for which in ("reference", "deformed")]
+    app = CryocorrApp(Session(files=files, settings=Settings(device="cpu")))
+
+    def ready() -> bool:
+        app.clear_notifications()  # it tells how much is valid, where that has no other place
+        screen = app.screen
+        assert isinstance(screen, DisplacementScreen)
+        return not app.busy and bool(screen.field or screen.cells)
+
+    await looks(f"displacement_{name}", app, size, keys, ready=ready)
 
 
 async def test_the_help(finished_run: Run, size: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 from cryocorr_tui.core.choices import Choices
 from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.grouping import group_classes
-from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings
+from cryocorr_tui.core.model import DisplacementSettings, MaskDiameter, MetricWeights, Settings
+from cryocorr_tui.tui.compared import Compared
 from cryocorr_tui.tui.session import Session
 from cryocorr_tui.tui.state import Saved, keymap, saved_session, session_file
 
@@ -34,6 +35,24 @@ def test_a_session_comes_back_as_it_was(stack: Path, tmp_path: Path) -> None:
     assert again.settings == settings
     assert (saved.step, saved.theme, saved.run) == ("pairs", "textual-light", None)
     assert saved.in_words() == "1 file"
+
+
+def test_pictures_and_settings_of_a_displacement_come_back(stack: Path, tmp_path: Path) -> None:
+    files = tmp_path / "before.tif", tmp_path / "after.tif#3"
+    mine = {None: DisplacementSettings(block_size=24), 96: DisplacementSettings(step=3)}
+    session = Session(files=[stack], compared=Compared.of_files(*files))
+    session.field_settings, session.field_mask = dict(mine), "1,1 9,9 1,9"
+    Saved.of(session, step="displacement", theme="x").write(tmp_path / "kept.json")
+    saved = saved_session(tmp_path / "kept.json")
+    assert saved is not None
+    again = Session()
+    saved.restore(again)
+    assert again.compared is not None
+    assert again.compared.files == files
+    assert {box: vars(how) for box, how in again.field_settings.items()} == {
+        box: vars(how) for box, how in mine.items()
+    }
+    assert (again.field_mask, saved.pair) == ("1,1 9,9 1,9", ())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 99}', '{"version": 1, "files": []}'])

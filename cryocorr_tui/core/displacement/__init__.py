@@ -4,7 +4,8 @@
 zero-normalised cross-correlation, refined by image registration, pass by pass, and judged.
 """
 
-from cryocorr_tui.core.displacement.checking import REPLACEMENTS
+from cryocorr_tui.core.displacement.advice import advice
+from cryocorr_tui.core.displacement.checking import REPLACEMENTS, SUBSET_SHAPES
 from cryocorr_tui.core.displacement.field import REASONS, described
 from cryocorr_tui.core.displacement.measuring import (
     DisplacementEvent,
@@ -12,6 +13,7 @@ from cryocorr_tui.core.displacement.measuring import (
     displacement_field,
     measure_displacement,
 )
+from cryocorr_tui.core.displacement.pair_settings import pair_settings
 from cryocorr_tui.core.displacement.sweep import (
     FieldsCompared,
     SettingsTried,
@@ -22,13 +24,16 @@ from cryocorr_tui.core.displacement.sweep import (
 __all__ = [
     "REASONS",
     "REPLACEMENTS",
+    "SUBSET_SHAPES",
     "DisplacementEvent",
     "FieldMeasured",
     "FieldsCompared",
     "SettingsTried",
     "SweepCell",
+    "advice",
     "described",
     "displacement_field",
     "measure_displacement",
+    "pair_settings",
     "sweep_settings",
 ]

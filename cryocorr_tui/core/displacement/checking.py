@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from cryocorr_tui.core.errors import InputError, SettingsError
 from cryocorr_tui.core.model import DisplacementSettings, FloatArray
 
-__all__ = ["REPLACEMENTS", "check_pictures", "check_settings"]
+__all__ = ["REPLACEMENTS", "SUBSET_SHAPES", "check_pictures", "check_settings"]
 
+SUBSET_SHAPES = ("affine", "shift")
 REPLACEMENTS = ("none", "median", "mean")
 MOST_SMOOTHING = 5.0  # σ in pixels
 SMALLEST_BLOCK = 8  # six numbers are fitted to its 64 pixels
@@ -31,6 +32,9 @@ def check_settings(settings: DisplacementSettings) -> None:
         "choose a multiplier well above 1, as 2.": settings.reach < 1,
         f"The smoothing must be 0 to {MOST_SMOOTHING:g} pixels, not {settings.smoothing:g}.": not (
             0 <= settings.smoothing <= MOST_SMOOTHING
+        ),
+        f"The shape of subsets is {' or '.join(SUBSET_SHAPES)}, not {settings.subset_shape}.": (
+            settings.subset_shape not in SUBSET_SHAPES
         ),
         f"At least one pass is needed, not {settings.passes}.": settings.passes < 1,
         f"The window of the strain must be an odd number of subsets, 3 or more, not "

@@ -19,13 +19,14 @@ from cryocorr_tui.core.run import Run
 __all__ = [
     "ComparedPictures",
     "file_and_index",
+    "laid_pictures",
     "pictures_of_files",
     "pictures_of_pair",
     "read_mask",
     "with_mask",
 ]
 
-_NUMBER = r"\d+(?:\.\d*)?"
+_NUMBER = r"-?\d+(?:\.\d*)?"  # corners may lie beyond the picture
 _INDEXED = re.compile(r"(.+)#(\d+)")
 _POLYGON = re.compile(rf"\s*{_NUMBER}\s*,\s*{_NUMBER}(\s+{_NUMBER}\s*,\s*{_NUMBER})*\s*")
 
@@ -85,7 +86,22 @@ def pictures_of_pair(run: Run, i: int, j: int) -> ComparedPictures:
             f"{run.folder}: classes {i} and {j} are not aligned with each other ({pair.reason})."
         )
     first, second = aligned_pictures(run, i, j)
-    return ComparedPictures(first, second, source_mask(run, i))
+    return laid_pictures(first, second, source_mask(run, i))
+
+
+def laid_pictures(
+    first: FloatArray, second: FloatArray, mask: NDArray[np.bool_]
+) -> ComparedPictures:
+    """Return a class average and another one that is laid on it.
+
+    Where the second has no data, outside the mask, it goes on with the grey of its solvent: else a
+    subset that reaches over the rim of the mask could not be found.
+    """
+    beyond = ~mask & ~np.isfinite(second)
+    solvent = second[~mask & ~beyond]
+    if beyond.any() and solvent.size:
+        second = frozen_array(np.where(beyond, np.median(solvent), second))
+    return ComparedPictures(first, second, mask)
 
 
 def read_mask(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:

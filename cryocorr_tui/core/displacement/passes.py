@@ -123,6 +123,7 @@ class Matcher:
             self.backend.to_device(level.grid.corners[part]),
             self.backend.to_device(start),
             block=level.grid.block,
+            affine=self.settings.subset_shape == "affine",
         )
         return self.backend.to_host(warps), self.backend.to_host(quality)
 

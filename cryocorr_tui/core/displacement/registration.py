@@ -2,8 +2,8 @@
 
 Inverse-compositional Gauss-Newton on the zero-normalised sum of squared differences (Pan, Li &
 Tong 2013, doi:10.1007/s11340-013-9717-6; Gao et al. 2015, doi:10.1016/j.optlaseng.2014.05.013),
-affine subsets, cubic B-spline interpolation. Unlike a curve laid through three values of a
-correlation map it has no preference for whole pixels.
+affine subsets or such that only shift, cubic B-spline interpolation. Unlike a curve laid through
+three values of a correlation map it has no preference for whole pixels.
 
 On the host the compiled kernel of `registration_kernels` does it; elsewhere the plain form below,
 batched over subsets, stays on the device. Both take the same steps and a test holds them equal.
@@ -28,7 +28,13 @@ _PARAMETERS = 6
 
 
 def refine(
-    reference: Reference, deformed: Deformed, corners: Any, start: Any, *, block: int
+    reference: Reference,
+    deformed: Deformed,
+    corners: Any,
+    start: Any,
+    *,
+    block: int,
+    affine: bool = True,
 ) -> tuple[Any, Any]:
     """Refine matches.
 
@@ -41,6 +47,8 @@ def refine(
     start : (n, 6) float64
         Where to begin: dy, ∂dy/∂y, ∂dy/∂x, dx, ∂dx/∂y, ∂dx/∂x, about the centre of the subset.
     block : int
+    affine : bool
+        Subsets turn and stretch too; else they only shift, as deformed as they are at the start.
 
     Returns
     -------
@@ -64,8 +72,9 @@ def refine(
             STEPS,
             STILL,
             RIDGE,
+            affine,
         )
-    return _refine_plain(reference, deformed, corners, start, block)
+    return _refine_plain(reference, deformed, corners, start, block, affine)
 
 
 def refine_bytes(block: int) -> int:
@@ -117,7 +126,12 @@ def _spline_weights(part: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def _refine_plain(
-    reference: Reference, deformed: Deformed, corners: Any, start: Any, block: int
+    reference: Reference,
+    deformed: Deformed,
+    corners: Any,
+    start: Any,
+    block: int,
+    affine: bool,
 ) -> tuple[Any, Any]:
     xp = array_namespace(start)
     half = (block - 1) / 2
@@ -128,7 +142,7 @@ def _refine_plain(
 
     basis, count, energy = _basis(reference, corners, block, v, u)
     slopes = basis[:, 2:, :]
-    inverse = _inverse(slopes)
+    inverse = _inverse(slopes, affine)
     projection = slopes @ xp.permute_dims(basis[:, :2, :], (0, 2, 1))  # (n, 6, p) @ (n, p, 2)
     projection = xp.astype(projection, xp.float64)
 
@@ -193,15 +207,23 @@ def _basis(reference: Reference, corners: Any, block: int, v: Any, u: Any) -> tu
     return basis, xp.astype(count, xp.float64), xp.astype(energy, xp.float64)
 
 
-def _inverse(slopes: Any) -> Any:
-    """Return (n, 6, 6) float64: the inverse Hessians of slopes (n, 6, pixels)."""
+def _inverse(slopes: Any, affine: bool) -> Any:
+    """Return (n, 6, 6) float64: the inverse Hessians of slopes (n, 6, pixels).
+
+    0 for the parameters that stay as they are where subsets are not `affine`.
+    """
     xp = array_namespace(slopes)
     hessian = xp.astype(slopes @ xp.permute_dims(slopes, (0, 2, 1)), xp.float64)
     identity = xp.eye(_PARAMETERS, dtype=xp.float64, device=hessian.device)
     trace = xp.sum(hessian * identity, axis=(1, 2))
     # A subset without any slope is never climbed from; its Hessian need only be invertible.
     floor = xp.where(trace > 0, RIDGE * trace, xp.ones_like(trace))
-    return xp.linalg.inv(hessian + floor[:, None, None] * identity)
+    hessian = hessian + floor[:, None, None] * identity
+    if affine:
+        return xp.linalg.inv(hessian)
+    free = xp.asarray([1, 0, 0, 1, 0, 0], dtype=xp.float64, device=hessian.device)
+    both = free[:, None] * free[None, :]
+    return both * xp.linalg.inv(both * hessian + (1 - free) * identity)
 
 
 def _matched(deformed: Deformed, warps: Any, centre: Any, v: Any, u: Any) -> Any:

@@ -33,6 +33,7 @@ def refine(
     steps: int,
     still: float,
     ridge: float,
+    affine: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Climb from every start; see `registration.refine`."""
     n = len(start)
@@ -45,7 +46,7 @@ def refine(
         count, energy = _pieces(values, slope_y, slope_x, weight, top, left, pieces)
         if energy <= 0:
             continue
-        inverse, projection = _inverse_hessian(pieces, half, ridge)
+        inverse, projection = _inverse_hessian(pieces, half, ridge, affine)
         row = np.empty(block, dtype=np.float32)
         sums = np.empty(9)
         warp = warps[i]
@@ -111,7 +112,7 @@ def _pieces(
 
 @numba.njit(cache=True, error_model="numpy", fastmath=_FAST)
 def _inverse_hessian(
-    pieces: FloatArray, half: float, ridge: float
+    pieces: FloatArray, half: float, ridge: float, affine: bool
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
     """Return the inverse Hessian of the six parameters, and Σ slope·f and Σ slope of each."""
     block = pieces.shape[1]
@@ -159,7 +160,11 @@ def _inverse_hessian(
     floor = ridge * np.trace(hessian)
     for a in range(6):
         hessian[a, a] += floor
-    return np.linalg.inv(hessian), projection
+    if affine:
+        return np.linalg.inv(hessian), projection
+    inverse = np.zeros((6, 6))
+    inverse[::3, ::3] = np.linalg.inv(np.ascontiguousarray(hessian[::3, ::3]))
+    return inverse, projection
 
 
 @numba.njit(cache=True)

@@ -62,8 +62,8 @@ def search_field(
     usable = energy > CONSTANT * block**2
     if not known.all():
         usable &= window_sums(~known, block) < 0.5
-    inverse_root = np.where(usable, 1 / np.sqrt(np.where(usable, energy, 1)), 0)
-    return SearchField(np.pad(values, reach), np.pad(inverse_root.astype(np.float32), reach))
+    inverse_root = 1 / np.sqrt(np.where(usable, energy, np.inf).astype(np.float32))
+    return SearchField(np.pad(values, reach), np.pad(inverse_root, reach))
 
 
 def search(reference: Reference, field: SearchField, corners: Any, *, block: int) -> Any:

@@ -132,7 +132,9 @@ def trend(values: Vectors, valid: NDArray[np.bool_]) -> Vectors:
         factors, *_ = np.linalg.lstsq(terms[used], values[used], rcond=None)
         plane = terms @ factors
         distance = np.abs(values - plane)
-        used = valid & (distance <= 3 * np.median(distance[valid]) + NOISE)
+        before, used = used, valid & (distance <= 3 * np.median(distance[valid]) + NOISE)
+        if np.array_equal(before, used):
+            break
     return plane
 
 

@@ -18,7 +18,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-__all__ = ["PARTS", "ramp", "strips"]
+__all__ = ["PARTS", "marked", "ramp", "strips"]
 
 PARTS = 2
 """Parts of a cell along its height and along its width."""
@@ -31,6 +31,7 @@ FILLS = np.array([[n >> bit & 1 for bit in range(4)] for n in range(8)], dtype=n
 # Shade characters would be but five levels, which xterm draws as coarse dots.
 RAMP = np.array(list(" .:-=+*#%@"))
 RAMP_STYLE = Style(color="white", bgcolor="black")  # whatever the theme: light means bright
+MARK_STYLE = Style(color="white")
 
 # The levels of each channel, by the number of colours. In true colour fewer than there are, for
 # longer runs of one colour and fewer bytes (still 47 dB). Of the others Rich makes the terminal's.
@@ -82,6 +83,32 @@ def ramp(parts: NDArray[np.uint8]) -> list[Strip]:
     means = grey.reshape(rows, PARTS, columns, PARTS).mean(axis=(1, 3))
     indices = np.rint(means * ((len(RAMP) - 1) / 255)).astype(np.intp)
     return [Strip([Segment("".join(line), RAMP_STYLE)], columns) for line in RAMP[indices]]
+
+
+def marked(drawn: list[Strip], marks: NDArray[np.str_]) -> list[Strip]:
+    """Put marks over some cells of a picture in characters.
+
+    Parameters
+    ----------
+    drawn : list of Strip
+        Rows of cells, each a character wide.
+    marks : ndarray, (rows, columns) str
+        A character each, or empty where the picture stays.
+    """
+    return [
+        _marked(strip, line.tolist()) if (line != "").any() else strip
+        for strip, line in zip(drawn, marks, strict=True)
+    ]
+
+
+def _marked(strip: Strip, marks: list[str]) -> Strip:
+    segments, place = [], 0
+    for text, style, _ in strip:
+        over = MARK_STYLE if style is None else style + MARK_STYLE
+        for character, mark in zip(text, marks[place:], strict=False):
+            segments.append(Segment(mark or character, over if mark else style))
+        place += len(text)
+    return Strip(Segment.simplify(segments), strip.cell_length)
 
 
 def _best_quadrants(

@@ -39,6 +39,8 @@ class Drawing:
         Escape codes to be sent once (kitty) or again whenever the cells were painted (sixel).
     image_id : int
         Of kitty, 0 of the others.
+    marks : ndarray, (rows, columns) str, or None
+        Characters over those that draw the picture; pixels hold their own marks.
     """
 
     terminal: Terminal
@@ -46,6 +48,7 @@ class Drawing:
     parts: NDArray[np.uint8]
     code: str = ""
     image_id: int = 0
+    marks: NDArray[np.str_] | None = None
 
     @property
     def protocol(self) -> Protocol:
@@ -67,8 +70,10 @@ class Drawing:
     def characters(self) -> list[Strip]:
         """The picture in characters, a strip for each row."""
         if self.protocol is Protocol.NONE:
-            return blocks.ramp(self.parts)
-        return blocks.strips(self.parts, colours=self.terminal.colours)
+            drawn = blocks.ramp(self.parts)
+        else:
+            drawn = blocks.strips(self.parts, colours=self.terminal.colours)
+        return drawn if self.marks is None else blocks.marked(drawn, self.marks)
 
     @property
     def deletion(self) -> str:
@@ -79,7 +84,13 @@ class Drawing:
 
 
 def draw(
-    image: NDArray[np.uint8], view: View | None, *, terminal: Terminal, rows: int, columns: int
+    image: NDArray[np.uint8],
+    view: View | None,
+    *,
+    terminal: Terminal,
+    rows: int,
+    columns: int,
+    marks: NDArray[np.str_] | None = None,
 ) -> Drawing:
     """Scale a picture to the cells that there are for it, and encode it.
 
@@ -93,6 +104,9 @@ def draw(
         Says how.
     rows, columns : int
         The room, at least one cell.
+    marks : ndarray, (n, m) str, optional
+        Characters that lie over the picture, stretched over the whole of it, where it is drawn with
+        characters; empty where there is none.
     """
     if terminal.protocol is Protocol.KITTY:
         rows, columns = min(rows, kitty.LARGEST), min(columns, kitty.LARGEST)
@@ -111,7 +125,23 @@ def draw(
             pixels, image_id, rows=rows, columns=columns, tmux=terminal.passthrough
         )
         return Drawing(terminal, viewport, parts, code, image_id)
-    return Drawing(terminal, viewport, parts)
+    over = None if marks is None else marks[np.ix_(*_cells_on(viewport, image.shape, marks.shape))]
+    return Drawing(terminal, viewport, parts, marks=over)
+
+
+def _cells_on(
+    viewport: Viewport, shape: tuple[int, ...], grid: tuple[int, ...]
+) -> list[NDArray[np.intp]]:
+    """Return the rows and the columns of a grid over a picture that the viewport's cells lie on."""
+    spans = (
+        (viewport.y, viewport.height, viewport.rows),
+        (viewport.x, viewport.width, viewport.columns),
+    )
+    places = []
+    for (first, extent, cells), side, count in zip(spans, shape, grid, strict=False):
+        centres = first + (np.arange(cells) + 0.5) * (extent / cells)
+        places.append(np.clip(centres * (count / side), 0, count - 1).astype(np.intp))
+    return places
 
 
 def _next_id(*, grey: bool) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,12 +20,13 @@ from cryocorr_tui.core.displacement import (
     FieldMeasured,
     FieldsCompared,
     SweepCell,
+    advice,
     described,
     measure_displacement,
     sweep_settings,
 )
 from cryocorr_tui.core.displacement.loading import ComparedPictures, with_mask
-from cryocorr_tui.core.errors import CryocorrError
+from cryocorr_tui.core.errors import CryocorrError, SettingsError
 from cryocorr_tui.core.model import DisplacementField, DisplacementSettings
 from cryocorr_tui.tui.compared import Compared
 from cryocorr_tui.tui.exporting import export_field
@@ -135,7 +138,6 @@ class DisplacementScreen(StepScreen):
         self.view = VIEWS[0]
         self._pictures: ComparedPictures | None = None  # as they were read
         self._measured: ComparedPictures | None = None  # those of the field
-        self._box: int | None = None  # of the pictures for which the settings are made
         self._taken: Compared | None = None  # without being asked for: the two chosen files
         self._taken_of: list[Path] = []
         self._knobs_wanted = False
@@ -155,7 +157,7 @@ class DisplacementScreen(StepScreen):
                 yield SweepView(id="field-sweep")
             with Vertical(id="displacement-panel"):
                 yield Static(id="displacement-names", markup=False)
-                yield FieldKnobs(self._defaults)
+                yield FieldKnobs(self._settings, self.session.field_mask)
                 yield FieldProbe()
                 yield Static(id="displacement-told", markup=False)
 
@@ -237,15 +239,20 @@ class DisplacementScreen(StepScreen):
     def _told(self) -> str:
         told = list(self._pictures.notes) if self._pictures else []
         if self.field is not None:
-            told.insert(0, described(self.field))
-        return "\n".join(told)
+            told[:0] = [described(self.field), advice(self.field)]
+        return "\n".join(filter(None, told))
 
     # --- the pictures
 
     @property
-    def _defaults(self) -> DisplacementSettings:
-        settings = self.session.settings
-        return DisplacementSettings(device=settings.device, memory=settings.memory)
+    def _settings(self) -> DisplacementSettings:
+        """Those that the user made for pictures like these, else such as suit them."""
+        session, compared = self.session, self.session.compared
+        mine = session.field_settings.get(compared.box if compared else None)
+        if mine is None:
+            usual = DisplacementSettings()
+            mine = compared.fitting(usual) if compared else usual
+        return replace(mine, device=session.settings.device, memory=session.settings.memory)
 
     def _begin(self, compared: Compared | None) -> None:
         """Forget all that was known of other pictures, and read these."""
@@ -255,9 +262,7 @@ class DisplacementScreen(StepScreen):
         self._pictures = self._measured = None
         self.query_one(FieldView).forget()
         if compared is not None:
-            if compared.box != self._box:  # else the user may go on with the same settings
-                self._box = compared.box
-                self.query_one(FieldKnobs).show_settings(compared.fitting(self._defaults))
+            self.query_one(FieldKnobs).show_settings(self._settings, self.session.field_mask)
             self._reader.ask(compared)
         self._show()
 
@@ -290,6 +295,13 @@ class DisplacementScreen(StepScreen):
     def action_sweep(self) -> None:
         """Measure it with other block sizes and search areas."""
         self._start(sweep_settings)
+
+    def on_field_knobs_turned(self) -> None:
+        """Keep the settings with the session, as long as they make sense."""
+        knobs, compared = self.query_one(FieldKnobs), self.session.compared
+        self.session.field_mask = knobs.mask
+        with suppress(SettingsError):
+            self.session.field_settings[compared.box if compared else None] = knobs.settings()
 
     def on_field_knobs_entered(self) -> None:
         """Measure at once."""
@@ -357,12 +369,14 @@ class DisplacementScreen(StepScreen):
         self.query_one(FieldView).show_field(pictures.reference, field)
         self._show()
         if not self._tall:  # else it stands on the screen
-            self.notify(described(field), markup=False)
+            self.notify(f"{described(field)} {advice(field)}", markup=False)
 
     def on_displacement_screen_failed(self, message: Failed) -> None:
         """Say why."""
         self.problem = message.problem
         self._show()
+        if not self.is_current:
+            self.app.notify(f"Displacement: {message.problem}", severity="error", markup=False)
 
     def action_cancel(self) -> None:
         """Stop measuring; what was measured before stays."""

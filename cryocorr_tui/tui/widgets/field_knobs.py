@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
 from textual.widgets import Input, Label, Static
 
-from cryocorr_tui.core.displacement import REPLACEMENTS
+from cryocorr_tui.core.displacement import REPLACEMENTS, SUBSET_SHAPES
 from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.model import DisplacementSettings
 from cryocorr_tui.tui.widgets.knobs import WAYS, Field, Tick
@@ -41,12 +42,16 @@ ORDER = (
     "min_peak_ratio",
     "strain_window",
 )
+CHOICES = ("subset_shape", "replacement")
 WORDS = WHOLE | NUMBERS
 HINTS = {"step": "half a block"}
 
 
 class Choice(Static, can_focus=True):
     """One of a few words."""
+
+    class Turned(Message):
+        """Another word is shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,space,enter", "turn(1)", "Next", show=False, id="knobs.choose"),
@@ -66,6 +71,7 @@ class Choice(Static, can_focus=True):
         """Show another word."""
         self.value = value
         self.refresh()
+        self.post_message(self.Turned())
 
     def action_turn(self, step: int) -> None:
         """Take the next word."""
@@ -80,12 +86,15 @@ class Choice(Static, can_focus=True):
 class FieldKnobs(VerticalScroll, can_focus=False):
     """The settings of a displacement, and its mask."""
 
+    class Turned(Message):
+        """Something else stands here."""
+
     class Entered(Message):
         """The user wants it measured with what stands here."""
 
-    def __init__(self, settings: DisplacementSettings, **options: Any) -> None:
+    def __init__(self, settings: DisplacementSettings, mask: str = "", **options: Any) -> None:
         super().__init__(**options)
-        self._settings = settings
+        self._settings, self._mask = settings, mask
 
     def compose(self) -> ComposeResult:
         """Lay out a line for each."""
@@ -101,19 +110,26 @@ class FieldKnobs(VerticalScroll, can_focus=False):
                     placeholder=HINTS.get(name, ""),
                 )
         with Horizontal():
+            yield Label("subset shape")
+            yield Choice(SUBSET_SHAPES, self._settings.subset_shape, id="knob-subset_shape")
+        with Horizontal():
             yield Label("mask")
-            yield Field(id="knob-mask", compact=True, placeholder="picture, or y,x y,x y,x")
+            yield Field(
+                self._mask, id="knob-mask", compact=True, placeholder="picture, or y,x y,x y,x"
+            )
         with Horizontal():
             yield Label("replace invalid")
             yield Choice(REPLACEMENTS, self._settings.replacement, id="knob-replacement")
         yield Tick("remove rigid part", self._settings.remove_rigid, id="knob-rigid", compact=True)
 
-    def show_settings(self, settings: DisplacementSettings) -> None:
+    def show_settings(self, settings: DisplacementSettings, mask: str) -> None:
         """Put other settings into the fields."""
         self._settings = settings
+        self._field("mask").value = mask
         for name in ORDER:
             self._field(name).value = _in_words(getattr(settings, name))
-        self.query_one(Choice).set_value(settings.replacement)
+        for name in CHOICES:
+            self._choice(name).set_value(getattr(settings, name))
         self.query_one(Tick).value = settings.remove_rigid
 
     @property
@@ -140,12 +156,15 @@ class FieldKnobs(VerticalScroll, can_focus=False):
                     raise SettingsError(f"{WORDS[name]}: {text} is no number.") from None
                 value = getattr(defaults, name)
             typed[name] = value
-        return replace(
-            self._settings,
-            **typed,
-            replacement=self.query_one(Choice).value,
-            remove_rigid=self.query_one(Tick).value,
-        )
+        typed |= {name: self._choice(name).value for name in CHOICES}
+        return replace(self._settings, **typed, remove_rigid=self.query_one(Tick).value)
+
+    @on(Input.Changed)
+    @on(Tick.Changed)
+    @on(Choice.Turned)
+    def _tell(self, event: Message) -> None:
+        event.stop()
+        self.post_message(self.Turned())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Measure at once."""
@@ -154,6 +173,9 @@ class FieldKnobs(VerticalScroll, can_focus=False):
 
     def _field(self, name: str) -> Field:
         return self.query_one(f"#knob-{name}", Field)
+
+    def _choice(self, name: str) -> Choice:
+        return self.query_one(f"#knob-{name}", Choice)
 
 
 def _in_words(number: float | None) -> str:

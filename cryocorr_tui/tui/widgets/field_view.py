@@ -25,6 +25,7 @@ from cryocorr_tui.tui.field_views import (
     canvas_scale,
     draw_arrows,
     draw_map,
+    invalid_marks,
     map_of,
     side_by_side,
     vector_at,
@@ -167,7 +168,10 @@ class FieldView(Vertical, can_focus=True):
             self._canvas, self._field, self.cursor, pen=self._pen, colour=colour
         )
         zoom = ZOOMS[self._zoom]
-        self.picture.show(drawn, view=View(*centre, zoom) if zoom > 1 else None)
+        marks = None
+        if self.view != "arrows" and not self._field.valid.all():
+            marks = invalid_marks(self._field, self.cursor, pen=self._pen)
+        self.picture.show(drawn, view=View(*centre, zoom) if zoom > 1 else None, marks=marks)
 
     def _pen_of(self, field: DisplacementField) -> float:
         """Return pixels of the canvas per pixel of the screen."""

@@ -56,10 +56,17 @@ class Picture(Widget):
         self.unsent = False  # whether there are sixels that the terminal does not show
         self._image = image
         self._view = view
+        self._marks: NDArray[np.str_] | None = None
         self._request = self._answered = 0
         self._covered = False
 
-    def show(self, image: NDArray[np.uint8] | None, *, view: View | None = None) -> None:
+    def show(
+        self,
+        image: NDArray[np.uint8] | None,
+        *,
+        view: View | None = None,
+        marks: NDArray[np.str_] | None = None,
+    ) -> None:
         """Show a picture, or none.
 
         Parameters
@@ -68,10 +75,12 @@ class Picture(Widget):
             The picture, not to be written to any more.
         view : View, optional
             The part to show; the whole by default.
+        marks : ndarray, (n, m) str, optional
+            As of `draw`: seen where the picture is characters.
         """
         if image is not None and (image.dtype != np.uint8 or image.ndim not in (2, 3)):
             raise ValueError(f"(h, w) or (h, w, 3) uint8 expected, not {image.shape} {image.dtype}")
-        self._image, self._view = image, view
+        self._image, self._view, self._marks = image, view, marks
         self._draw()
 
     def refresh_protocol(self) -> None:
@@ -135,13 +144,15 @@ class Picture(Widget):
                 and self.content_region.bottom >= self.app.size.height
             ):
                 rows = max(rows - 1, 1)  # xterm scrolls where sixels reach the last row
-            work = partial(self._encode, image, self._view, terminal, rows, columns, self._request)
+            wanted = image, self._view, self._marks
+            work = partial(self._encode, *wanted, terminal, rows, columns, self._request)
             self.run_worker(work, thread=True, exclusive=True, group="drawing")
 
     def _encode(
         self,
         image: NDArray[np.uint8],
         view: View | None,
+        marks: NDArray[np.str_] | None,
         terminal: Terminal,
         rows: int,
         columns: int,
@@ -149,7 +160,7 @@ class Picture(Widget):
     ) -> None:
         if get_current_worker().is_cancelled:  # a newer picture came while this one waited
             return
-        drawing = draw(image, view, terminal=terminal, rows=rows, columns=columns)
+        drawing = draw(image, view, terminal=terminal, rows=rows, columns=columns, marks=marks)
         self.post_message(self.Drawn(drawing, request))
 
     def on_picture_drawn(self, event: Drawn) -> None:
