@@ -230,7 +230,7 @@ def contrast_sign(images: Sequence[FloatArray] | FloatArray) -> int:
     int
         +1 or −1; +1 where nothing can be told.
     """
-    votes = (_vote_for_bright(np.stack(images[some])) for some in _blocks(len(images)))
+    votes = (_vote_for_bright(np.stack(list(images[some]))) for some in _blocks(len(images)))
     return -1 if sum(votes) < 0 else 1
 
 
