@@ -73,6 +73,7 @@ __all__ = [
     "detect",
     "find_in_sources",
     "match",
+    "read_inputs",
     "take_in",
 ]
 
@@ -358,12 +359,24 @@ def take_in(
     CryocorrError
         With one sentence that says what to mend.
     """
+    read = yield from read_inputs(inputs, settings)
+    yield SourcesRead(read)
+    return (yield from find_in_sources(read, settings, leave_out=leave_out))
+
+
+def read_inputs(inputs: Sequence[Path], settings: Settings) -> Generator[Event, None, Inputs]:
+    """Read the inputs; squares are not looked for.
+
+    Raises
+    ------
+    CryocorrError
+        With one sentence that says what to mend.
+    """
     read = Inputs()
     yield StageStarted("reading", len(inputs))
     for done in read_sources(inputs, settings, read):
         yield StageProgressed("reading", done)
-    yield SourcesRead(read)
-    return (yield from find_in_sources(read, settings, leave_out=leave_out))
+    return read
 
 
 def find_in_sources(
