@@ -537,8 +537,13 @@ def _store(
     recipe: Recipe,
 ) -> RunStore:
     """Open the store of an earlier run in `output`, or make a new one."""
+    manifest = {**recipe.as_manifest(), "version": cryocorr_tui.__version__}
     if (output / STORE_NAME).exists():
-        return RunStore.open(output, fingerprint=fingerprint)
+        store = RunStore.open(output, fingerprint=fingerprint)
+        # Settings that only read the pairs in another way may have changed.
+        if json.dumps(manifest) != json.dumps(dict(store.manifest)):
+            store.note(manifest)
+        return store
     n, box = working.images.shape[:2]
     on_card = not backends[0].is_host
     return RunStore.create(
@@ -547,7 +552,7 @@ def _store(
         tile=tile_size(n, box, _memory(settings, backends), on_card=on_card),
         split=split,
         fingerprint=fingerprint,
-        manifest={**recipe.as_manifest(), "version": cryocorr_tui.__version__},
+        manifest=manifest,
     )
 
 

@@ -81,7 +81,7 @@ class RunStore:
     tile : int
         Side of a tile in classes; the tiles of the last row and column may be smaller.
     manifest : mapping
-        What `create` was given.
+        What `create` or `note` was given last.
     """
 
     def __init__(self, folder: Path, array: Any, lock: ExitStack) -> None:
@@ -198,6 +198,18 @@ class RunStore:
                     " resumed; choose another output folder, or pass --overwrite to start anew."
                 )
             return cls(folder, array, stack.pop_all())
+
+    def note(self, manifest: Mapping[str, object]) -> None:
+        """Keep another manifest, of the same inputs and pairs.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        with _told(self.folder):
+            self._array = self._array.update_attributes({"manifest": dict(manifest)})
+        self.manifest = MappingProxyType(dict(self._array.attrs["manifest"]))
 
     def close(self) -> None:
         """Let go of the folder. What was written is on disk already."""

@@ -136,6 +136,19 @@ def test_squares_corrected_by_hand_are_compared_and_come_back(tmp_path: Path) ->
         list(analyze([montage], tmp_path / "run", Settings(), resume=True))
 
 
+def test_a_run_that_is_read_with_another_quality_weight_opens_with_it(
+    stack: Path, tmp_path: Path
+) -> None:
+    list(analyze([stack], tmp_path / "run", SETTINGS, write=False))
+    other = replace(SETTINGS, quality_weight=0.0)
+    events = list(analyze([stack], tmp_path / "run", other, write=False, resume=True))
+    assert not any(isinstance(event, TileScored) for event in events)
+    run = last(reopen(tmp_path / "run")).run
+    assert run is not None
+    assert run.settings == other
+    assert run.pair(2, 5).weight == 1
+
+
 def test_squares_placed_by_hand_where_there_is_no_grid_come_back(tmp_path: Path) -> None:
     montage = write_montage(tmp_path / "grid.png", particles(12, 48))
     field = np.zeros((220, 260), np.float32)
