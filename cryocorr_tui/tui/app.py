@@ -29,8 +29,10 @@ from cryocorr_tui.tui.progress import Progress
 from cryocorr_tui.tui.session import Changed, Session
 
 if TYPE_CHECKING:
+    from cryocorr_tui.core.analysis import Event
+    from cryocorr_tui.core.inputs import Inputs
     from cryocorr_tui.core.load import Load
-    from cryocorr_tui.core.model import Groups
+    from cryocorr_tui.core.model import Groups, Settings
     from cryocorr_tui.core.run import Run
     from cryocorr_tui.tui.compared import Compared
     from cryocorr_tui.tui.state import Saved
@@ -90,6 +92,14 @@ class CryocorrApp(PictureHost[None]):
             for number, name in enumerate(STEPS, start=1)
         ),
         Binding("r", "run", "Run", id="app.run"),
+        Binding(
+            "O",
+            "options",
+            "Options",
+            show=False,
+            tooltip="Options of the next run: pixel size, largest shift, mirror images, mask …",
+            id="app.options",
+        ),
         Binding("e", "export", "Export", id="app.export"),
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
         Binding(
@@ -319,6 +329,7 @@ class CryocorrApp(PictureHost[None]):
                 self.changed.publish(Changed.TAKEN)
             case analysis.InputsTaken(taken):
                 self.session.taken, self.session.problem = taken, ""
+                self.session.outdated = False
                 self.changed.publish(Changed.TAKEN)
 
     def _take_run(self, run: Run) -> None:
@@ -326,7 +337,7 @@ class CryocorrApp(PictureHost[None]):
         session = self.session
         session.run, session.finished = run, False
         session.score_map = session.choices = None
-        session.taken, session.settings = run.sources, run.settings
+        session.taken, session.settings, session.outdated = run.sources, run.settings, False
         session.corrected = run.store.manifest["squares"] is not None
         session.files = [Path(source.source) for source in run.sources.sources]
         self._map_has_gaps = False
@@ -408,7 +419,8 @@ class CryocorrApp(PictureHost[None]):
             self.cancel_job()  # it reads other files
         self.session.files = list(files)
         self.session.read = self.session.taken = None
-        self.session.problem, self.session.corrected = "", False
+        self.session.problem = ""
+        self.session.corrected = self.session.outdated = False
         self.save_session()
         self.changed.publish(Changed.FILES)
 
@@ -419,7 +431,8 @@ class CryocorrApp(PictureHost[None]):
         if files:
             from cryocorr_tui.core.analysis import find_in_sources, take_in
 
-            session.taken, session.problem, session.corrected = None, "", False
+            session.taken, session.problem = None, ""
+            session.corrected = session.outdated = False
             self.start_job(
                 "read",
                 lambda: (
@@ -441,19 +454,57 @@ class CryocorrApp(PictureHost[None]):
         session = self.session
         files, settings, output = tuple(session.files), session.settings, session.output
         taken = session.taken if session.corrected else None
-        self.start_job(
-            "run",
-            lambda: analyze(
+        anew = self._read_corrected_anew() if session.outdated else None
+
+        def compare() -> Iterator[Event]:
+            yield from analyze(
                 files,
                 output,
                 settings,
-                taken=taken,
+                taken=taken if anew is None else (yield from anew),
                 write=False,
                 resume=resume and not overwrite,
                 overwrite=overwrite,
-            ),
-        )
+            )
+
+        self.start_job("run", compare)
         self.switch_mode("matrix")
+
+    def action_options(self) -> None:
+        """Ask with what the next run shall be made."""
+        from cryocorr_tui.tui.screens.run_options import RunOptions
+
+        if self.progress is not None and self.progress.job == "run":
+            self.notify("A run is going on; escape cancels it.", severity="warning")
+        else:
+            self.push_screen(RunOptions(self.session.settings), self._take_settings)
+
+    def _take_settings(self, settings: Settings | None) -> None:
+        """Use other settings from the next run on; what they read in another way is read anew."""
+        session, before = self.session, self.session.settings
+        if settings is None or settings == before:
+            return
+        session.settings = settings
+        self.save_session()
+        same = (settings.pixel_size, settings.reading) == (before.pixel_size, before.reading)
+        if same or not session.files:
+            return
+        if session.corrected:
+            session.outdated = True
+            reading = self._read_corrected_anew()
+            self.start_job("read", lambda: reading)
+        else:
+            self.choose_files(session.files)
+
+    def _read_corrected_anew(self) -> Generator[Event, None, Inputs]:
+        """Read the files with other settings, and keep the squares as the user corrected them."""
+        from cryocorr_tui.core.reopening import take_in_with
+        from cryocorr_tui.core.run_recipe import squares_of
+
+        session = self.session
+        assert session.taken is not None
+        squares = squares_of(session.taken)
+        return take_in_with(squares, tuple(session.files), session.settings)
 
     def open_run(self, folder: Path) -> None:
         """Open the run in `folder`, and go on with it where it is not finished."""

@@ -53,6 +53,8 @@ class Session:
         Why it failed, a sentence.
     corrected : bool
         The user changed squares of `taken` by hand.
+    outdated : bool
+        `taken` was read with other settings than `settings`, and is kept for its corrections.
     run : Run or None
         The run on the screens.
     finished : bool
@@ -75,6 +77,7 @@ class Session:
     taken: Inputs | None = None
     problem: str = ""
     corrected: bool = False
+    outdated: bool = False
     run: Run | None = None
     finished: bool = False
     score_map: ScoreMap | None = None

@@ -26,7 +26,7 @@ from cryocorr_tui.tui.screens.question import Question
 from cryocorr_tui.tui.screens.step import StepScreen
 from cryocorr_tui.tui.session import Changed
 from cryocorr_tui.tui.widgets.contact_sheet import ContactSheet
-from cryocorr_tui.tui.widgets.knobs import Knobs
+from cryocorr_tui.tui.widgets.knobs import KNOBS, Knobs
 from cryocorr_tui.tui.widgets.montage_view import MontageView
 
 __all__ = ["SCREEN", "DetectScreen"]
@@ -389,8 +389,8 @@ class DetectScreen(StepScreen):
 
     def on_knobs_turned(self, event: Knobs.Turned) -> None:
         """Look for squares with other settings."""
-        settings = event.settings
-        self._find_again(replace(settings, reference=self.session.settings.reference))
+        knobs = {name: getattr(event.settings, name) for name in KNOBS}
+        self._find_again(replace(self.session.settings, **knobs))
 
     def _find_again(self, settings: Settings) -> None:
         """Look for squares anew, unless the user would lose a run or corrections by it."""

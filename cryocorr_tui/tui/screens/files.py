@@ -59,8 +59,9 @@ class FilesScreen(StepScreen):
     HELP: ClassVar[str] = (
         "Choose what to compare: stacks of class averages (MRC, EMAN2/SPHIRE HDF, SPIDER, IMAGIC, "
         "TIFF) or pictures of many (PNG, JPEG, TIFF, BMP), in any mixture. Each file says what it "
-        "is. Space chooses the file under the cursor, r compares all that are chosen; enter on the "
-        "folder of a run opens it again. Tab goes to the chosen files."
+        "is. Space chooses the file under the cursor, r compares all that are chosen, O sets how "
+        "(pixel size, largest shift and the like); enter on the folder of a run opens it again. Tab "
+        "goes to the chosen files."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -101,6 +102,7 @@ class FilesScreen(StepScreen):
     def on_mount(self) -> None:
         """Begin in the tree."""
         super().on_mount()
+        self.query_one("#facts").border_title = "O options of the run"
         self.tree_of_files.focus()
 
     @property
