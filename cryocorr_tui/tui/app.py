@@ -46,6 +46,8 @@ WIDTHS = [(0, "-narrow"), (130, "-wide")]  # columns from which on screens have 
 SECONDS_BETWEEN_SAMPLES = 1.0
 SECONDS_BETWEEN_PAINTS = 0.2  # of a map that fills
 
+ABOUT_CLASSES = ("read", "run")  # jobs of which the session keeps why they failed
+
 log = logging.getLogger("cryocorr")
 
 
@@ -239,6 +241,8 @@ class CryocorrApp(PictureHost[None]):
     def start_job(self, job: str, events: Callable[[], Iterator[Any]]) -> None:
         """Consume a generator of events in the worker; whatever it did before is cancelled."""
         self.cancel_job()
+        if job in ABOUT_CLASSES:
+            self._tell_problem("")
         self.session.notes.clear()
         self.progress = Progress(job)
         self._job = self.run_worker(
@@ -382,15 +386,22 @@ class CryocorrApp(PictureHost[None]):
         self._publish_tiles()
         if message.error is None:
             return
-        if message.job == "read":  # told on the screen that asked for it
-            self.session.problem = str(message.error)
-            self.changed.publish(Changed.TAKEN)
         if message.job == "run" and isinstance(message.error, OutputError):
             self._ask_where_to_run(str(message.error))
-        elif isinstance(message.error, CryocorrError):
-            self.tell_error(str(message.error))
-        else:
-            self.tell_error(f"This should not have happened ({message.error}).", logged=True)
+            return
+        mistake = not isinstance(message.error, CryocorrError)
+        sentence = str(message.error)
+        if mistake:
+            sentence = f"This should not have happened ({message.error})."
+        if message.job in ABOUT_CLASSES:  # also stands on the screens that asked for it
+            self._tell_problem(sentence)
+        self.tell_error(sentence, logged=mistake)
+
+    def _tell_problem(self, problem: str) -> None:
+        """Keep why classes could not be read or compared, for the screens to show."""
+        if problem != self.session.problem:
+            self.session.problem = problem
+            self.changed.publish(Changed.TAKEN)
 
     def _advance(self, event: object) -> None:
         if self.progress is not None:
@@ -431,7 +442,7 @@ class CryocorrApp(PictureHost[None]):
         if files:
             from cryocorr_tui.core.analysis import find_in_sources, take_in
 
-            session.taken, session.problem = None, ""
+            session.taken = None
             session.corrected = session.outdated = False
             self.start_job(
                 "read",

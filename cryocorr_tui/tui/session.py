@@ -50,7 +50,7 @@ class Session:
     taken : Inputs or None
         The same with the squares that were found; None until that is done, and where it failed.
     problem : str
-        Why it failed, a sentence.
+        Why reading or comparing failed, a sentence.
     corrected : bool
         The user changed squares of `taken` by hand.
     outdated : bool

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from running_app import app_of, until
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.tui.app import CryocorrApp
@@ -18,6 +20,7 @@ from cryocorr_tui.tui.session import Session
 from cryocorr_tui.tui.widgets.heatmap import Heatmap
 from cryocorr_tui.tui.widgets.map_legend import MapLegend
 from cryocorr_tui.tui.widgets.pair_panel import PairPanel
+from tests.class_average_forge import particles, write_stack
 
 
 class Shown:
@@ -80,6 +83,24 @@ async def test_before_there_is_a_run_the_matrix_says_what_to_do() -> None:
     async with app.run_test() as pilot:
         await pilot.press("3")
         assert "press r" in app.screen.query_one(MapLegend).render().plain
+
+
+async def test_why_there_are_no_pairs_stands_on_the_screen(tmp_path: Path) -> None:
+    damaged = write_stack(tmp_path / "damaged.mrcs", particles(4))
+    damaged.write_bytes(damaged.read_bytes()[:3000])
+    session = Session(files=[damaged], folder=tmp_path, output=tmp_path / "out")
+    app = CryocorrApp(session)
+    async with app.run_test() as pilot:
+        for key, screen in (("r", "matrix"), ("2", "detect")):
+            await pilot.press(key)
+            await until(pilot, lambda: session.problem and not app.busy)
+            line = app.screen.query_one(f"#{screen}-problem", Static)
+            assert "damaged.mrcs" in str(line.render())
+            assert line.display
+        session.files = [write_stack(tmp_path / "whole.mrcs", particles(4))]
+        await pilot.press("r")
+        await until(pilot, lambda: session.finished)
+        assert not app.screen.query_one("#matrix-problem").display
 
 
 async def test_arrows_and_letters_move_by_a_class_and_stop_at_the_edge(finished_run: Run) -> None:

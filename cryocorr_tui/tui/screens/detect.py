@@ -99,7 +99,7 @@ class DetectScreen(StepScreen):
         self._hunting = self.session.settings.reference is not None
         with Horizontal(id="detect"):
             with Vertical(id="detect-left"):
-                yield Static(id="detect-problem", markup=False)
+                yield Static(id="detect-problem", classes="problem", markup=False)
                 yield MontageView(id="montage")
                 yield ContactSheet(id="sheet")
             with VerticalScroll(id="detect-panel", can_focus=False):

@@ -60,8 +60,8 @@ class FilesScreen(StepScreen):
         "Choose what to compare: stacks of class averages (MRC, EMAN2/SPHIRE HDF, SPIDER, IMAGIC, "
         "TIFF) or pictures of many (PNG, JPEG, TIFF, BMP), in any mixture. Each file says what it "
         "is. Space chooses the file under the cursor, r compares all that are chosen, O sets how "
-        "(pixel size, largest shift and the like); enter on the folder of a run opens it again. Tab "
-        "goes to the chosen files."
+        "(pixel size, largest shift and the like); enter on the folder of a run opens it again. "
+        "Tab goes to the chosen files."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(

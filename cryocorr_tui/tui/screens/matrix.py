@@ -10,6 +10,7 @@ import numpy as np
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.widgets import Static
 
 from cryocorr_tui.core.model import FloatArray, Groups
 from cryocorr_tui.core.ranking import Ranker, Ranking
@@ -88,6 +89,7 @@ class MatrixScreen(StepScreen):
 
     def compose_step(self) -> ComposeResult:
         """Lay out the map beside the pair under its cursor."""
+        yield Static(id="matrix-problem", classes="problem", markup=False)
         yield MapLegend()
         with Horizontal():
             yield Heatmap()
@@ -110,6 +112,8 @@ class MatrixScreen(StepScreen):
                 self._show_map()
                 if self.session.finished:
                     self._rank(self._begin_at_best)
+            case Changed.FILES | Changed.TAKEN:
+                self._show_problem()
             case Changed.TILES:
                 heatmap.repaint()
                 self._describe()
@@ -260,6 +264,12 @@ class MatrixScreen(StepScreen):
             heatmap.go_to(int(ranking.i[0]), int(ranking.j[0]))
 
     # --- what is shown
+
+    def _show_problem(self) -> None:
+        """Say why there is no new map."""
+        line = self.query_one("#matrix-problem", Static)
+        line.update(self.session.problem)
+        line.display = bool(self.session.problem)
 
     def _show_map(self) -> None:
         score_map = self.session.score_map
