@@ -84,6 +84,7 @@ class CryocorrApp(PictureHost[None]):
 
     TITLE = "Cryo-Correlator"
     HORIZONTAL_BREAKPOINTS = WIDTHS
+    LEAST_SIZE = (60, 18)
     CSS_PATH = styles() / "app.tcss"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         name: _screen(name) for name in STEPS
