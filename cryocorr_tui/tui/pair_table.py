@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cryocorr_tui.core.model import PairAlignment, Pose
 from cryocorr_tui.core.scoring import pair_score
+from cryocorr_tui.tui.names import shortened
 from cryocorr_tui.tui.pair_numbers import UNKNOWN, angle, chance, class_rows, number, signed
 
 if TYPE_CHECKING:
@@ -106,7 +107,10 @@ def as_table(rows: Iterable[Row], widest: int) -> Table:
         table.add_column(no_wrap=True)
     for row in rows:
         style = "" if row.name else "bold"
-        cells = [Text(_end_of(text, widest), style) for text in row[1:]]
+        cells = [
+            Text(_fitted(text, widest, other), style)
+            for text, other in ((row.first, row.second), (row.second, row.first))
+        ]
         table.add_row(Text(row.name, style="dim"), *cells)
     return table
 
@@ -131,8 +135,16 @@ def in_short(rows: Iterable[Row]) -> str:
     return "\n".join(lines if known[""].second else lines[:1])
 
 
-def _end_of(text: str, length: int) -> str:
-    """Return a text, or its end: that is where names of files differ, and where numbers stand."""
+def _fitted(text: str, length: int, other: str) -> str:
+    """Return a text, or what tells it from another of another file, or its end.
+
+    At the end stand numbers, and the number of the image in its file.
+    """
+    name, mark, number = text.partition(" #")
+    beside = other.partition(" #")[0]
+    if mark and name != beside:
+        room = length - len(mark) - len(number)
+        return shortened(name, room, (beside,)) + mark + number
     return text if len(text) <= length else f"…{text[1 - length :]}"
 
 

@@ -42,7 +42,7 @@ class MapLegend(Static):
         self, *, field: str, order: str, threshold: float, pooled: int, place: str
     ) -> None:
         """Say how the map is arranged."""
-        best_of = f"a cell is the best of {pooled}×{pooled} · " if pooled > 1 else ""
+        best_of = f"best of {pooled}×{pooled} · " if pooled > 1 else ""
         self._field, self._order, self._threshold = field, order, threshold
         self._place = best_of + place
         self.refresh()
