@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from textual.app import App, ReturnType
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.filter import Monochrome
 from textual.geometry import Region, Size
 from textual.reactive import reactive
 from textual.screen import Screen
@@ -19,6 +20,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
+from cryocorr_tui.tui.colourless import Colourless
 from cryocorr_tui.tui.graphics.driver import QuietDriver
 from cryocorr_tui.tui.graphics.terminal import PLAIN, Terminal, detect_again
 
@@ -44,6 +46,8 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         What the terminal can draw, and how it shall; pictures follow when it is set anew.
     wanted : str
         "auto", or the name of the protocol that the user chose.
+    colourless : bool
+        Whether the user wants no colours at all.
     LEAST_SIZE : (int, int)
         Columns and rows below which nothing is shown but a word about that.
     """
@@ -55,6 +59,10 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.colourless = bool(os.environ.get("NO_COLOR"))
+        if self.no_color:  # Textual would send greys, and also where the variable is empty
+            self._filters = [each for each in self._filters if not isinstance(each, Monochrome)]
+            self._filters += [Colourless()] if self.colourless else []
         self.pictures: WeakSet[Picture] = WeakSet()
         self._frame: object = None
         self._calm: Timer | None = None
