@@ -35,6 +35,7 @@ from cryocorr_tui.core.reference import (
     load_reference,
     parse_reference,
 )
+from cryocorr_tui.core.store import STORE_NAME
 
 __all__ = [
     "Inputs",
@@ -121,9 +122,14 @@ def expand_set(name: str) -> list[Path]:
     Raises
     ------
     InputError
-        If a folder holds no file or nothing fits the pattern.
+        If a folder holds no file or is that of a run, or nothing fits the pattern.
     """
     path = Path(name)
+    if (path / STORE_NAME).is_dir():
+        raise InputError(
+            f"{name}: this is the folder of a run; give the files that it was made from, or open "
+            f"it: cryocorr {name}."
+        )
     if path.is_dir():
         files = [file for file in path.iterdir() if file.is_file()]
         files = [file for file in files if not file.name.startswith(".")]
