@@ -12,6 +12,7 @@ from cryocorr_tui.core.model import Settings
 if TYPE_CHECKING:  # these draw in numba, zarr and OpenCV, which the first frame does not wait for
     from cryocorr_tui.core.choices import Choices
     from cryocorr_tui.core.inputs import Inputs
+    from cryocorr_tui.core.ranking import Ranker
     from cryocorr_tui.core.run import Run
     from cryocorr_tui.tui.compared import Compared
     from cryocorr_tui.tui.score_map import ScoreMap
@@ -84,3 +85,12 @@ class Session:
     choices: Choices | None = None
     compared: Compared | None = None
     notes: list[str] = field(default_factory=list)
+    _ranker: Ranker | None = None
+
+    def ranker(self, run: Run) -> Ranker:
+        """Return what finds the best pairs of a run: each is read from its store but once."""
+        from cryocorr_tui.core.ranking import Ranker
+
+        if self._ranker is None or self._ranker.run.store is not run.store:
+            self._ranker = Ranker(run)
+        return self._ranker

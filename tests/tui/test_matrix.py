@@ -12,6 +12,7 @@ from running_app import app_of, until
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from cryocorr_tui.core.ranking import Ranker
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.tui.app import CryocorrApp
 from cryocorr_tui.tui.score_map import HUNDREDTHS, UNKNOWN, ScoreMap
@@ -19,6 +20,7 @@ from cryocorr_tui.tui.screens.matrix import MatrixScreen
 from cryocorr_tui.tui.session import Session
 from cryocorr_tui.tui.widgets.heatmap import Heatmap
 from cryocorr_tui.tui.widgets.map_legend import MapLegend
+from cryocorr_tui.tui.widgets.pair_gallery import PairGallery
 from cryocorr_tui.tui.widgets.pair_panel import PairPanel
 from tests.class_average_forge import particles, write_stack
 
@@ -83,6 +85,23 @@ async def test_before_there_is_a_run_the_matrix_says_what_to_do() -> None:
     async with app.run_test() as pilot:
         await pilot.press("3")
         assert "press r" in app.screen.query_one(MapLegend).render().plain
+
+
+async def test_matrix_and_pairs_read_a_run_but_once(
+    finished_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiles = []
+    best_of = Ranker._best_of
+    monkeypatch.setattr(
+        Ranker, "_best_of", lambda ranker, *tile: tiles.append(tile) or best_of(ranker, *tile)
+    )
+    best = best_pairs(finished_run)
+    async with matrix_of(finished_run) as shown:
+        await until(shown.pilot, lambda: shown.map.cursor == best[0])
+        await shown.press("4")
+        gallery = shown.app.screen.query_one(PairGallery)
+        await until(shown.pilot, lambda: len(gallery.shown))
+    assert len(tiles) == len(list(finished_run.store.tiles()))
 
 
 async def test_why_there_are_no_pairs_stands_on_the_screen(tmp_path: Path) -> None:

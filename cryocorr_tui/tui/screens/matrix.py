@@ -13,7 +13,7 @@ from textual.containers import Horizontal
 from textual.widgets import Static
 
 from cryocorr_tui.core.model import FloatArray, Groups
-from cryocorr_tui.core.ranking import Ranker, Ranking
+from cryocorr_tui.core.ranking import Ranking
 from cryocorr_tui.tui.axis import Axis, by_group, by_quality, by_source
 from cryocorr_tui.tui.colormaps import COLORMAPS
 from cryocorr_tui.tui.pair_numbers import class_rows, pair_rows
@@ -83,7 +83,6 @@ class MatrixScreen(StepScreen):
         super().__init__()
         self._order, self._colormap = "source", COLORMAPS[0]
         self._threshold, self._stretched = 0.0, True
-        self._ranker: Ranker | None = None
         self._ranking: Ranking | None = None
         self._ranked: tuple[object, int] = (None, 0)
 
@@ -241,9 +240,7 @@ class MatrixScreen(StepScreen):
             then(self._ranking)
             return
 
-        if self._ranker is None or self._ranker.run.store is not run.store:
-            self._ranker = Ranker(run)
-        ranker = self._ranker
+        ranker = self.session.ranker(run)
 
         def rank() -> None:
             ranker.read()
