@@ -16,11 +16,12 @@ import numpy as np
 
 from benchmarks.measuring import Cell, Options, Table, measured
 from cryocorr_tui.core.export import write_matrix, write_pairs
+from cryocorr_tui.core.files import STORE_NAME
 from cryocorr_tui.core.grouping import BYTES_PER_PAIR, group_classes
 from cryocorr_tui.core.model import PAIR_FIELDS, ClassAverage, FloatArray, frozen_array
 from cryocorr_tui.core.preprocessing import WorkingSet, disc_mask
 from cryocorr_tui.core.significance import Null
-from cryocorr_tui.core.store import STORE_NAME, RunStore, Tile
+from cryocorr_tui.core.store import RunStore, Tile
 from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
 
 __all__ = ["fill", "peak_of_survey", "run"]

@@ -119,7 +119,8 @@ def test_a_star_file(refused: Refused) -> None:
 
 def test_a_folder_as_input(refused: Refused) -> None:
     Path("classes").mkdir()
-    assert refused("analyze", "classes", "-o", "out").endswith("give the files in it.")
+    told = refused("analyze", "classes", "-o", "out")
+    assert told == "classes: this folder holds no file; check the name and the folder."
 
 
 def test_a_volume(refused: Refused) -> None:

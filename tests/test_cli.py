@@ -11,6 +11,7 @@ from typing import Any
 
 import mrcfile
 import pytest
+from class_average_forge import column, particles, write_montage, write_stack
 from rich.console import Console
 
 from cryocorr_tui.cli import main, summary
@@ -122,6 +123,43 @@ def test_a_senseless_value_is_wrong_usage_with_a_clear_sentence(
         main([*ANALYZE, *arguments.split()])
     assert left.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("analyze", "cryocorr analyze: the following arguments are required"),
+        ("dic a.png -o field.csv", "cryocorr dic: dic needs REFERENCE and DEFORMED"),
+        ("detect a.png -o out --scales 1,2", "cryocorr detect: --scales is for --mode reference"),
+        ("--colour", "cryocorr: unrecognized arguments: --colour"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line_with_a_hint(
+    line: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(line.split())
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    command = told.partition(":")[0]
+    assert said.startswith(told)
+    assert said.endswith(f"; {command} --help lists the options\n")
+    assert said.count("\n") == 1
+
+
+def test_a_folder_is_all_files_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("b.mrcs", "a.mrcs"):
+        write_stack(tmp_path / "job" / name, particles(3, seed=ord(name[0])))
+    run = str(tmp_path / "run")
+    assert main(["analyze", str(tmp_path / "job"), "-o", run]) == 0
+    sources = column(tmp_path / "run" / "classes.csv", "source")
+    assert [Path(source).name for source in sources] == ["a.mrcs"] * 3 + ["b.mrcs"] * 3
+    capsys.readouterr()
+    assert main(["analyze", run, "-o", str(tmp_path / "other")]) == 1
+    assert "this is the folder of a run" in capsys.readouterr().err
+    (tmp_path / "pictures").mkdir()
+    write_montage(tmp_path / "pictures" / "grid.png", particles(8, 48))
+    assert main(["detect", str(tmp_path / "pictures"), "-o", str(tmp_path / "squares")]) == 0
 
 
 @pytest.mark.parametrize("command", [["detect", "a.png"], ["analyze", "a.png"], ["simulate"]])

@@ -54,6 +54,13 @@ def test_files_that_exist_are_refused_unless_overwrite_is_given(tmp_path, capsys
     assert table.read_text().startswith("y,x,dy,dx")
 
 
+def test_a_drawing_that_is_no_png_is_refused(tmp_path, capsys):
+    table = tmp_path / "field.csv"
+    assert dic(*SAMPLE, "-o", table, "--plot", tmp_path / "field.foo") == 1
+    assert "field.foo: the field is drawn as a PNG" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_input_is_never_written_over(tmp_path, capsys):
     mine = tmp_path / "a.tif"
     mine.write_bytes((sample_data() / "dic_reference.tif").read_bytes())

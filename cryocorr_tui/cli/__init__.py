@@ -52,9 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     arguments = parser.parse_args(words if _names_command(words) else ["app", *words])
     if arguments.command == "detect":
-        _require_reference_mode(parser, arguments)
+        _require_reference_mode(arguments)
     if arguments.command == "dic":
-        _require_two_pictures(parser, arguments)
+        _require_two_pictures(arguments)
     with _stopped_by_signals():
         try:
             from cryocorr_tui.cli import commands
@@ -81,23 +81,23 @@ def _names_command(words: Sequence[str]) -> bool:
     return bool(words) and (words[0] in COMMANDS or words[0] in ("-h", "--help", "--version"))
 
 
-def _require_reference_mode(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+def _require_reference_mode(arguments: argparse.Namespace) -> None:
     """End with a usage error where options of the two modes of detect are mixed."""
     hunting = arguments.mode == "reference"
     if hunting != (arguments.reference is not None):
-        parser.error("--mode reference and --reference go together")
+        arguments.parser.error("--mode reference and --reference go together")
     for name in ("scales", "threshold"):
         if not hunting and getattr(arguments, name) is not None:
-            parser.error(f"--{name} is for --mode reference")
+            arguments.parser.error(f"--{name} is for --mode reference")
 
 
-def _require_two_pictures(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+def _require_two_pictures(arguments: argparse.Namespace) -> None:
     """End with a usage error unless two pictures, or two classes of a run, are named."""
     given = [path for path in (arguments.reference, arguments.deformed) if path is not None]
     if len(given) != (0 if arguments.pair else 2):
-        parser.error("dic needs REFERENCE and DEFORMED, or --pair RUN I J and no picture")
+        arguments.parser.error("dic needs REFERENCE and DEFORMED, or --pair RUN I J and no picture")
     if arguments.pair and not all(re.fullmatch(r"\d+", word) for word in arguments.pair[1:]):
-        parser.error("--pair RUN I J: I and J are class ids, whole numbers from 0")
+        arguments.parser.error("--pair RUN I J: I and J are class ids, whole numbers from 0")
 
 
 def _hush_abandoned_work() -> None:

@@ -57,7 +57,7 @@ def detect(options: argparse.Namespace) -> None:
         **chosen,
     )
     finished = _follow(
-        cut_montages(options.inputs, options.output, settings, overwrite=options.overwrite)
+        cut_montages(_files(options), options.output, settings, overwrite=options.overwrite)
     )
     talk_console().print(_counted(finished.squares, "square"))
     _print_paths(finished.tables)
@@ -69,7 +69,7 @@ def analyze(options: argparse.Namespace) -> None:
 
     finished = _follow(
         analysis.analyze(
-            options.inputs, options.output, _search_settings(options), **_run_options(options)
+            _files(options), options.output, _search_settings(options), **_run_options(options)
         )
     )
     talk_console().print(
@@ -112,9 +112,12 @@ def dic(options: argparse.Namespace) -> None:
     """Measure the displacement between two pictures, or two classes of a run."""
     from cryocorr_tui.core import displacement, export, field_drawing
     from cryocorr_tui.core.displacement.loading import file_and_index, with_mask
+    from cryocorr_tui.core.errors import OutputError
     from cryocorr_tui.core.files import check_files
 
     table = options.output
+    if options.plot and options.plot.suffix.lower() != ".png":
+        raise OutputError(f"{options.plot}: the field is drawn as a PNG; name a file that ends so.")
     swept = [table.with_name(f"{table.stem}_sweep{end}") for end in (".csv", ".png")]
     files = [table, *([options.plot] if options.plot else []), *(swept if options.sweep else [])]
     given = [path for path in (options.reference, options.deformed) if path is not None]
@@ -213,6 +216,13 @@ COMMANDS = {
     "demo": demo,
     "doctor": doctor,
 }
+
+
+def _files(options: argparse.Namespace) -> list[Path]:
+    """Return the inputs, of a folder all files in it."""
+    from cryocorr_tui.core.inputs import expand_set
+
+    return [file for name in options.inputs for file in expand_set(name)]
 
 
 def _search_settings(options: argparse.Namespace) -> Settings:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from cryocorr_tui import __version__
 
@@ -22,12 +23,22 @@ SMALLEST_BOX = 16
 SMALLEST_BLOCK = 8
 SUBSET_SHAPES = ("affine", "shift")
 REPLACEMENTS = ("none", "median", "mean")
+A_SET = "stack or montage, a folder of them, or a quoted pattern as in 'job/*.spi'"
 SWEEP = ((16, 24, 32, 48, 64), (1.5, 2.0, 3.0))
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line: the usage would bury it."""
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help lists the options\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    """Return the parser of the whole command line.
+
+    That of the command that is given stands in the namespace, as ``parser``.
+    """
+    parser: argparse.ArgumentParser = _Parser(
         prog="cryocorr",
         usage="cryocorr [INPUT ...] | cryocorr COMMAND ...",
         description="Compare cryo-EM 2D class averages with each other. Without a command the app "
@@ -40,13 +51,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     def add(name: str, summary: str, *options: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        return commands.add_parser(
+        command = commands.add_parser(
             name,
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
             parents=options,
             allow_abbrev=False,
         )
+        command.set_defaults(parser=command)
+        return command
 
     inputs, reading = _inputs(), _reading_options()
     run, search, tables = _run_options(), _search_options(), _table_options()
@@ -94,7 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _inputs() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="stack or montage")
+    options.add_argument("inputs", nargs="+", metavar="INPUT", help=A_SET)
     return options
 
 
@@ -131,7 +144,7 @@ def _sets() -> argparse.ArgumentParser:
         options.add_argument(
             name.lower(),
             metavar=name,
-            help="stack or montage, a folder of them, or a quoted pattern as in 'job/*.spi'",
+            help=A_SET,
         )
     return options
 

@@ -22,6 +22,7 @@ from cryocorr_tui.core.errors import InputError
 from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted, TileScored
 from cryocorr_tui.core.files import (
     RUN_FILES,
+    STORE_NAME,
     check_apart,
     check_output,
     prepare_output,
@@ -47,7 +48,7 @@ from cryocorr_tui.core.run_recipe import Recipe, squares_of
 from cryocorr_tui.core.run_tables import write_run_tables
 from cryocorr_tui.core.scheduling import score_tiles
 from cryocorr_tui.core.similarity import PairScorer, column_band, tile_size, warm_up
-from cryocorr_tui.core.store import STORE_NAME, RunStore, Tile
+from cryocorr_tui.core.store import RunStore, Tile
 from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
 
 __all__ = [
@@ -383,8 +384,13 @@ def _store(
     recipe: Recipe,
 ) -> RunStore:
     """Open the store of an earlier run in `output`, or make a new one."""
+    manifest = {**recipe.as_manifest(), "version": cryocorr_tui.__version__}
     if (output / STORE_NAME).exists():
-        return RunStore.open(output, fingerprint=fingerprint)
+        store = RunStore.open(output, fingerprint=fingerprint)
+        # Settings that only read the pairs in another way may have changed.
+        if json.dumps(manifest) != json.dumps(dict(store.manifest)):
+            store.note(manifest)
+        return store
     n, box = working.images.shape[:2]
     on_card = not backends[0].is_host
     return RunStore.create(
@@ -393,7 +399,7 @@ def _store(
         tile=tile_size(n, box, _memory(settings, backends), on_card=on_card),
         split=split,
         fingerprint=fingerprint,
-        manifest={**recipe.as_manifest(), "version": cryocorr_tui.__version__},
+        manifest=manifest,
     )
 
 

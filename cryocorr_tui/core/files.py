@@ -19,6 +19,7 @@ __all__ = [
     "DETECTION_FILES",
     "PARTIAL",
     "RUN_FILES",
+    "STORE_NAME",
     "atomic_path",
     "check_apart",
     "check_files",
@@ -31,11 +32,12 @@ __all__ = [
 
 LOCK_NAME = ".cryocorr.lock"
 PARTIAL = ".partial"
+STORE_NAME = "store.zarr"  # of a run, in its folder
 
 # What a command writes into its output folder: all that --overwrite may remove there. Patterns of
 # `pathlib.Path.glob`, and narrow: the folder may be one in which the user keeps other things.
 RUN_FILES = (
-    "store.zarr",
+    STORE_NAME,
     "classes.csv",
     "groups.csv",
     "matches.csv",

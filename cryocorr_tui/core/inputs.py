@@ -15,6 +15,7 @@ import numpy as np
 from cryocorr_tui.core.backend import choose_backend
 from cryocorr_tui.core.detection import cut_out, detect_squares, overlays_of
 from cryocorr_tui.core.errors import InputError, NoSquaresError
+from cryocorr_tui.core.files import STORE_NAME
 from cryocorr_tui.core.labels import find_labels
 from cryocorr_tui.core.listing import by_value
 from cryocorr_tui.core.memory import return_freed_memory
@@ -119,9 +120,14 @@ def expand_set(name: str) -> list[Path]:
     Raises
     ------
     InputError
-        If a folder holds no file or nothing fits the pattern.
+        If a folder holds no file or is that of a run, or nothing fits the pattern.
     """
     path = Path(name)
+    if (path / STORE_NAME).is_dir():
+        raise InputError(
+            f"{name}: this is the folder of a run; give the files that it was made from, or open "
+            f"it: cryocorr {name}."
+        )
     if path.is_dir():
         files = [file for file in path.iterdir() if file.is_file()]
         files = [file for file in files if not file.name.startswith(".")]

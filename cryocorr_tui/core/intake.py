@@ -10,7 +10,7 @@ from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted
 from cryocorr_tui.core.inputs import Inputs, find_squares, read_sources
 from cryocorr_tui.core.model import Montage, Settings
 
-__all__ = ["InputsTaken", "IntakeEvent", "SourcesRead", "find_in_sources", "take_in"]
+__all__ = ["InputsTaken", "IntakeEvent", "SourcesRead", "find_in_sources", "read_inputs", "take_in"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +40,24 @@ def take_in(
     CryocorrError
         With one sentence that says what to mend.
     """
+    read = yield from read_inputs(inputs, settings)
+    yield SourcesRead(read)
+    return (yield from find_in_sources(read, settings, leave_out=leave_out))
+
+
+def read_inputs(inputs: Sequence[Path], settings: Settings) -> Generator[IntakeEvent, None, Inputs]:
+    """Read the inputs; squares are not looked for.
+
+    Raises
+    ------
+    CryocorrError
+        With one sentence that says what to mend.
+    """
     read = Inputs()
     yield StageStarted("reading", len(inputs))
     for done in read_sources(inputs, settings, read):
         yield StageProgressed("reading", done)
-    yield SourcesRead(read)
-    return (yield from find_in_sources(read, settings, leave_out=leave_out))
+    return read
 
 
 def find_in_sources(

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,7 +220,7 @@ def rank_pairs(run: Run, *, limit: int = MOST_PAIRS) -> Ranking:
 
 
 class Ranker:
-    """Finds the best pairs of a run, and more of them while it goes on.
+    """Finds the best pairs of a run, and more of them while it goes on; several threads may ask.
 
     Parameters
     ----------
@@ -231,6 +232,7 @@ class Ranker:
 
     def __init__(self, run: Run, *, limit: int = MOST_PAIRS) -> None:
         self.run, self._limit = run, limit
+        self._lock = Lock()
         self._read: set[tuple[int, int]] = set()
         self._ids = np.empty((2, 0), dtype=np.int32)
         self._values = np.empty((len(PAIR_FIELDS), 0), dtype=np.float32)
@@ -246,21 +248,22 @@ class Ranker:
         OutputError
             If the store is damaged.
         """
-        store = self.run.store
-        new: list[_Pairs] = []
-        waiting = 0
-        for tile in store.tiles():
-            if stopped():
-                break
-            if (tile.row, tile.col) in self._read or not store.done(tile):
-                continue
-            self._read.add((tile.row, tile.col))
-            new.append(self._best_of(tile.rows, tile.cols))
-            waiting += new[-1][2].size
-            if waiting > self._limit:
-                self._take(new)
-                new, waiting = [], 0
-        self._take(new)
+        with self._lock:
+            store = self.run.store
+            new: list[_Pairs] = []
+            waiting = 0
+            for tile in store.tiles():
+                if stopped():
+                    break
+                if (tile.row, tile.col) in self._read or not store.done(tile):
+                    continue
+                self._read.add((tile.row, tile.col))
+                new.append(self._best_of(tile.rows, tile.cols))
+                waiting += new[-1][2].size
+                if waiting > self._limit:
+                    self._take(new)
+                    new, waiting = [], 0
+            self._take(new)
 
     def ranking(self, survey: Survey | None = None) -> Ranking:
         """Return the best pairs among those that were read.
@@ -270,9 +273,11 @@ class Ranker:
         survey : Survey, optional
             Of the run, once all pairs are scored: tells p- and q-values.
         """
-        run, order = self.run, np.argsort(-self._score, kind="stable")
-        i, j = self._ids[:, order]
-        pair = dict(zip(PAIR_FIELDS, self._values[:, order], strict=True))
+        with self._lock:  # what is held is replaced, never changed
+            ids, values, score = self._ids, self._values, self._score
+        run, order = self.run, np.argsort(-score, kind="stable")
+        i, j = ids[:, order]
+        pair = dict(zip(PAIR_FIELDS, values[:, order], strict=True))
         quality = run.quality.quality
         p_value = q_value = np.full(i.size, np.nan)
         if survey is not None:
@@ -281,7 +286,7 @@ class Ranker:
         return Ranking(
             i=i,
             j=j,
-            score=self._score[order],
+            score=score[order],
             blend=pair["blend"],
             weight=pair_weight(quality[i], quality[j], run.settings.quality_weight),
             ncc=pair["ncc"],

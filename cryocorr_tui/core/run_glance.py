@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryocorr_tui.core.errors import OutputError
-from cryocorr_tui.core.store import STORE_NAME, RunStore
+from cryocorr_tui.core.files import STORE_NAME
+from cryocorr_tui.core.store import RunStore
 
 __all__ = ["RunGlance", "glance_at_run"]
 

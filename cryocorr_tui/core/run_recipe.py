@@ -92,11 +92,13 @@ def squares_of(inputs: Inputs) -> Squares:
 
 
 def restore_squares(inputs: Inputs, squares: Squares) -> None:
-    """Put the squares of a `Recipe` in place of those that were found in `inputs`."""
-    for index, detection in list(inputs.detections.items()):
-        kept = squares.get(detection.source)
+    """Put the squares of a `Recipe` in place of those that were found in `inputs`, if any were."""
+    for index, source in enumerate(inputs.sources):
+        kept = squares.get(source.source)
         if kept is not None:
-            found = {_key(s.x, s.y, s.width, s.height): s for s in detection.squares}
+            detection = inputs.detections.get(index)
+            before = () if detection is None else detection.squares
+            found = {_key(s.x, s.y, s.width, s.height): s for s in before}
             correct_squares(inputs, index, [found.get(_key(*s[:4]), Square(*s)) for s in kept])
 
 

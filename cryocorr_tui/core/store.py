@@ -33,12 +33,11 @@ from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore
 
 from cryocorr_tui.core.errors import OutputError
-from cryocorr_tui.core.files import PARTIAL, folder_lock, output_error
+from cryocorr_tui.core.files import PARTIAL, STORE_NAME, folder_lock, output_error
 from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray
 
-__all__ = ["STORE_NAME", "SYMMETRIC_FIELDS", "RunStore", "Tile"]
+__all__ = ["SYMMETRIC_FIELDS", "RunStore", "Tile"]
 
-STORE_NAME = "store.zarr"
 ARRAY_NAME = "pairs"
 
 # Fields for which (j, i) has the value of (i, j); a pose has an inverse instead.
@@ -81,7 +80,7 @@ class RunStore:
     tile : int
         Side of a tile in classes; the tiles of the last row and column may be smaller.
     manifest : mapping
-        What `create` was given.
+        What `create` or `note` was given last.
     """
 
     def __init__(self, folder: Path, array: Any, lock: ExitStack) -> None:
@@ -198,6 +197,18 @@ class RunStore:
                     " resumed; choose another output folder, or pass --overwrite to start anew."
                 )
             return cls(folder, array, stack.pop_all())
+
+    def note(self, manifest: Mapping[str, object]) -> None:
+        """Keep another manifest, of the same inputs and pairs.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        with _told(self.folder):
+            self._array = self._array.update_attributes({"manifest": dict(manifest)})
+        self.manifest = MappingProxyType(dict(self._array.attrs["manifest"]))
 
     def close(self) -> None:
         """Let go of the folder. What was written is on disk already."""

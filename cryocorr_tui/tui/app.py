@@ -29,8 +29,10 @@ from cryocorr_tui.tui.progress import Progress
 from cryocorr_tui.tui.session import Changed, Session
 
 if TYPE_CHECKING:
+    from cryocorr_tui.core.analysis import Event
+    from cryocorr_tui.core.inputs import Inputs
     from cryocorr_tui.core.load import Load
-    from cryocorr_tui.core.model import Groups
+    from cryocorr_tui.core.model import Groups, Settings
     from cryocorr_tui.core.run import Run
     from cryocorr_tui.tui.compared import Compared
     from cryocorr_tui.tui.state import Saved
@@ -43,6 +45,8 @@ WIDTHS = [(0, "-narrow"), (130, "-wide")]  # columns from which on screens have 
 
 SECONDS_BETWEEN_SAMPLES = 1.0
 SECONDS_BETWEEN_PAINTS = 0.2  # of a map that fills
+
+ABOUT_CLASSES = ("read", "run")  # jobs of which the session keeps why they failed
 
 log = logging.getLogger("cryocorr")
 
@@ -80,6 +84,7 @@ class CryocorrApp(PictureHost[None]):
 
     TITLE = "Cryo-Correlator"
     HORIZONTAL_BREAKPOINTS = WIDTHS
+    LEAST_SIZE = (60, 18)
     CSS_PATH = styles() / "app.tcss"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         name: _screen(name) for name in STEPS
@@ -90,6 +95,14 @@ class CryocorrApp(PictureHost[None]):
             for number, name in enumerate(STEPS, start=1)
         ),
         Binding("r", "run", "Run", id="app.run"),
+        Binding(
+            "O",
+            "options",
+            "Options",
+            show=False,
+            tooltip="Options of the next run: pixel size, largest shift, mirror images, mask …",
+            id="app.options",
+        ),
         Binding("e", "export", "Export", id="app.export"),
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
         Binding(
@@ -231,6 +244,8 @@ class CryocorrApp(PictureHost[None]):
     def start_job(self, job: str, events: Callable[[], Iterator[Any]]) -> None:
         """Consume a generator of events in the worker; whatever it did before is cancelled."""
         self.cancel_job()
+        if job in ABOUT_CLASSES:
+            self._tell_problem("")
         self.session.notes.clear()
         self.progress = Progress(job)
         self._job = self.run_worker(
@@ -322,6 +337,7 @@ class CryocorrApp(PictureHost[None]):
                 self.changed.publish(Changed.TAKEN)
             case intake.InputsTaken(taken):
                 self.session.taken, self.session.problem = taken, ""
+                self.session.outdated = False
                 self.changed.publish(Changed.TAKEN)
 
     def _take_run(self, run: Run) -> None:
@@ -329,7 +345,7 @@ class CryocorrApp(PictureHost[None]):
         session = self.session
         session.run, session.finished = run, False
         session.score_map = session.choices = None
-        session.taken, session.settings = run.sources, run.settings
+        session.taken, session.settings, session.outdated = run.sources, run.settings, False
         session.corrected = run.store.manifest["squares"] is not None
         session.files = [Path(source.source) for source in run.sources.sources]
         self._map_has_gaps = False
@@ -380,15 +396,22 @@ class CryocorrApp(PictureHost[None]):
         self._publish_tiles()
         if message.error is None:
             return
-        if message.job == "read":  # told on the screen that asked for it
-            self.session.problem = str(message.error)
-            self.changed.publish(Changed.TAKEN)
         if message.job == "run" and isinstance(message.error, OutputError):
             self._ask_where_to_run(str(message.error))
-        elif isinstance(message.error, CryocorrError):
-            self.tell_error(str(message.error))
-        else:
-            self.tell_error(f"This should not have happened ({message.error}).", logged=True)
+            return
+        mistake = not isinstance(message.error, CryocorrError)
+        sentence = str(message.error)
+        if mistake:
+            sentence = f"This should not have happened ({message.error})."
+        if message.job in ABOUT_CLASSES:  # also stands on the screens that asked for it
+            self._tell_problem(sentence)
+        self.tell_error(sentence, logged=mistake)
+
+    def _tell_problem(self, problem: str) -> None:
+        """Keep why classes could not be read or compared, for the screens to show."""
+        if problem != self.session.problem:
+            self.session.problem = problem
+            self.changed.publish(Changed.TAKEN)
 
     def _advance(self, event: object) -> None:
         if self.progress is not None:
@@ -417,7 +440,8 @@ class CryocorrApp(PictureHost[None]):
             self.cancel_job()  # it reads other files
         self.session.files = list(files)
         self.session.read = self.session.taken = None
-        self.session.problem, self.session.corrected = "", False
+        self.session.problem = ""
+        self.session.corrected = self.session.outdated = False
         self.save_session()
         self.changed.publish(Changed.FILES)
 
@@ -428,7 +452,8 @@ class CryocorrApp(PictureHost[None]):
         if files:
             from cryocorr_tui.core.intake import find_in_sources, take_in
 
-            session.taken, session.problem, session.corrected = None, "", False
+            session.taken = None
+            session.corrected = session.outdated = False
             self.start_job(
                 "read",
                 lambda: (
@@ -450,19 +475,57 @@ class CryocorrApp(PictureHost[None]):
         session = self.session
         files, settings, output = tuple(session.files), session.settings, session.output
         taken = session.taken if session.corrected else None
-        self.start_job(
-            "run",
-            lambda: analyze(
+        anew = self._read_corrected_anew() if session.outdated else None
+
+        def compare() -> Iterator[Event]:
+            yield from analyze(
                 files,
                 output,
                 settings,
-                taken=taken,
+                taken=taken if anew is None else (yield from anew),
                 write=False,
                 resume=resume and not overwrite,
                 overwrite=overwrite,
-            ),
-        )
+            )
+
+        self.start_job("run", compare)
         self.switch_mode("matrix")
+
+    def action_options(self) -> None:
+        """Ask with what the next run shall be made."""
+        from cryocorr_tui.tui.screens.run_options import RunOptions
+
+        if self.progress is not None and self.progress.job == "run":
+            self.notify("A run is going on; escape cancels it.", severity="warning")
+        else:
+            self.push_screen(RunOptions(self.session.settings), self._take_settings)
+
+    def _take_settings(self, settings: Settings | None) -> None:
+        """Use other settings from the next run on; what they read in another way is read anew."""
+        session, before = self.session, self.session.settings
+        if settings is None or settings == before:
+            return
+        session.settings = settings
+        self.save_session()
+        same = (settings.pixel_size, settings.reading) == (before.pixel_size, before.reading)
+        if same or not session.files:
+            return
+        if session.corrected:
+            session.outdated = True
+            reading = self._read_corrected_anew()
+            self.start_job("read", lambda: reading)
+        else:
+            self.choose_files(session.files)
+
+    def _read_corrected_anew(self) -> Generator[Event, None, Inputs]:
+        """Read the files with other settings, and keep the squares as the user corrected them."""
+        from cryocorr_tui.core.reopening import take_in_with
+        from cryocorr_tui.core.run_recipe import squares_of
+
+        session = self.session
+        assert session.taken is not None
+        squares = squares_of(session.taken)
+        return take_in_with(squares, tuple(session.files), session.settings)
 
     def open_run(self, folder: Path) -> None:
         """Open the run in `folder`, and go on with it where it is not finished."""

@@ -8,12 +8,19 @@ that is no darker than the step before.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.color import Color
+from rich.style import Style
+from rich.text import Text
+from textual.app import App
 
-__all__ = ["COLORMAPS", "RGB", "ramp"]
+from cryocorr_tui.tui.graphics.blocks import RAMP
+
+__all__ = ["COLORMAPS", "RGB", "append_ramp", "colours_of", "ramp"]
 
 COLORMAPS = ("cividis", "viridis", "magma", "grey")
 
@@ -22,6 +29,23 @@ RGB = tuple[int, int, int]
 # Levels of the 6×6×6 cube and of the grey ramp of a terminal with 256 colours.
 _CUBE = (0, 95, 135, 175, 215, 255)
 _GREYS = tuple(range(8, 248, 10))
+
+
+def colours_of(app: App[Any]) -> int:
+    """Return how many colours an app sends: 2²⁴, 256, or 0 where the user wants none."""
+    if getattr(app, "colourless", False):
+        return 0
+    return 2**24 if app.console.color_system == "truecolor" else 256
+
+
+def append_ramp(line: Text, name: str, width: int, *, colours: int) -> None:
+    """Append a ramp in so many cells; without colours in the characters that stand for them."""
+    if not colours:
+        places = np.linspace(0, len(RAMP) - 1, width).round().astype(int)
+        line.append("".join(RAMP[places]))
+        return
+    for colour in ramp(name, width, colours=colours):
+        line.append(" ", Style(bgcolor=Color.from_rgb(*colour)))
 
 
 @cache

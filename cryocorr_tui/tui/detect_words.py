@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryocorr_tui.core.model import ClassAverage, Square
+from cryocorr_tui.tui.names import shortened
 
-__all__ = ["class_in_words", "counts_in_words", "square_in_words"]
+__all__ = ["class_in_words", "counts_in_words", "source_in_words", "square_in_words"]
 
 MOST_SOURCES = 6  # named with their counts
 
@@ -33,12 +34,12 @@ def square_in_words(k: int, square: Square, quality: float) -> str:
     return "\n".join(lines)
 
 
-def class_in_words(item: ClassAverage, quality: float) -> str:
-    """Return what is known of a class average, a few lines."""
+def class_in_words(item: ClassAverage, quality: float, room: int, sources: Sequence[str]) -> str:
+    """Return what is known of a class average of one of `sources`, lines of `room` characters."""
     height, width = item.image.shape
     lines = [
         f"class {item.class_id}: image {item.source_index}",
-        f"of {Path(item.source).name}",
+        f"of {source_in_words(item.source, room - 3, sources)}",
         f"{width}×{height} px",
         *_quality(quality),
     ]
@@ -49,13 +50,19 @@ def class_in_words(item: ClassAverage, quality: float) -> str:
     return "\n".join(lines)
 
 
-def counts_in_words(classes: Sequence[ClassAverage]) -> str:
-    """Return how many classes there are, and of which file."""
+def source_in_words(source: str, room: int, sources: Sequence[str]) -> str:
+    """Return the name of a file in at most `room` characters, told from those of `sources`."""
+    return shortened(Path(source).name, room, (Path(other).name for other in sources))
+
+
+def counts_in_words(classes: Sequence[ClassAverage], room: int) -> str:
+    """Return how many classes there are, and of which file, lines of `room` characters."""
     counts = Counter(item.source for item in classes)
     lines = [f"{len(classes)} classes in {len(counts)} file{'s' * (len(counts) != 1)}"]
     if 1 < len(counts) < len(classes):
         named = counts.most_common(MOST_SOURCES)
-        lines += [f"{count:>5} {Path(source).name}" for source, count in named]
+        names = [source for source, _ in named]
+        lines += [f"{count:>5} {source_in_words(name, room - 6, names)}" for name, count in named]
         rest = len(counts) - len(named)
         lines += [f"      and {rest} files more"] if rest else []
     return "\n".join(lines)

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryocorr_tui.core.model import PairAlignment
+from cryocorr_tui.core.model import PairAlignment, Pose
 from cryocorr_tui.core.run import Run
 
-__all__ = ["angle", "chance", "class_rows", "number", "pair_rows", "signed"]
+if TYPE_CHECKING:
+    from cryocorr_tui.core.pair_scores import PoseScores
+
+__all__ = [
+    "angle",
+    "chance",
+    "class_rows",
+    "metric_rows",
+    "number",
+    "pair_rows",
+    "pose_rows",
+    "signed",
+]
 
 Row = tuple[str, str]
 
@@ -20,23 +33,35 @@ def pair_rows(run: Run, pair: PairAlignment) -> list[Row]:
     rows = [
         ("score", number(pair.score, 3)),
         ("blend", f"{number(pair.blend, 3)} × weight {number(pair.weight, 2)}"),
-        ("NCC", number(pair.ncc, 3)),
-        ("SSIM", number(pair.ssim, 3)),
-        ("NMI", number(pair.nmi, 3)),
-        ("FRC 0.5", _period(pair)),
+        *metric_rows(pair, pair.pixel_size),
     ]
     if pair.pose is not None:
-        rows += [
-            ("rotation", angle(pair.pose.rotation)),
-            ("shift y, x", f"{signed(pair.pose.shift_y)}, {signed(pair.pose.shift_x)} px"),
-            ("mirrored", "yes" if pair.pose.mirrored else "no"),
-        ]
+        rows += pose_rows(pair.pose)
     rows.append(("p, q", f"{chance(pair.p_value)}, {chance(pair.q_value)}"))
     qualities = (run.quality.quality[pair.i], run.quality.quality[pair.j])
     rows.append(("quality", ", ".join(number(float(value), 2) for value in qualities)))
     if pair.pose is None:
         rows.insert(0, ("not scored", "yet" if pair.reason == "not scored" else pair.reason))
     return rows
+
+
+def metric_rows(scores: PairAlignment | PoseScores, pixel_size: float | None) -> list[Row]:
+    """Return name and value of what was measured at a pose."""
+    return [
+        ("NCC", number(scores.ncc, 3)),
+        ("SSIM", number(scores.ssim, 3)),
+        ("NMI", number(scores.nmi, 3)),
+        ("FRC 0.5", _period(scores.frc_resolution_px, pixel_size)),
+    ]
+
+
+def pose_rows(pose: Pose) -> list[Row]:
+    """Return name and value of what a pose is made of."""
+    return [
+        ("rotation", angle(pose.rotation)),
+        ("shift y, x", f"{signed(pose.shift_y)}, {signed(pose.shift_x)} px"),
+        ("mirrored", "yes" if pose.mirrored else "no"),
+    ]
 
 
 def class_rows(run: Run, class_id: int) -> list[Row]:
@@ -77,14 +102,13 @@ def number(value: float, digits: int) -> str:
     return UNKNOWN if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _period(pair: PairAlignment) -> str:
-    if math.isnan(pair.frc_resolution_px):
-        return UNKNOWN
-    angstrom = pair.frc_resolution_angstrom
-    known = "" if math.isnan(angstrom) else f" = {angstrom:.1f} Å"
-    return f"{pair.frc_resolution_px:.1f} px{known}"
-
-
 def chance(value: float) -> str:
     """Return a p- or q-value; a dash where it is not known."""
     return UNKNOWN if math.isnan(value) else f"{value:.2g}"
+
+
+def _period(pixels: float, pixel_size: float | None) -> str:
+    if math.isnan(pixels):
+        return UNKNOWN
+    angstrom = f" = {pixels * pixel_size:.1f} Å" if pixel_size else ""
+    return f"{pixels:.1f} px{angstrom}"

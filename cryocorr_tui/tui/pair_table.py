@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +10,15 @@ from rich.text import Text
 
 from cryocorr_tui.core.model import PairAlignment, Pose
 from cryocorr_tui.core.scoring import pair_score
-from cryocorr_tui.tui.pair_numbers import UNKNOWN, angle, chance, class_rows, number, signed
+from cryocorr_tui.tui.names import shortened
+from cryocorr_tui.tui.pair_numbers import (
+    UNKNOWN,
+    chance,
+    class_rows,
+    metric_rows,
+    number,
+    pose_rows,
+)
 
 if TYPE_CHECKING:
     from cryocorr_tui.core.pair_scores import PoseScores
@@ -70,10 +77,7 @@ def rows_of_pair(
     found = [
         ("score", number(pair.score, 3)),
         ("blend", number(pair.blend, 3)),
-        ("NCC", number(pair.ncc, 3)),
-        ("SSIM", number(pair.ssim, 3)),
-        ("NMI", number(pair.nmi, 3)),
-        ("FRC 0.5", _period(pair.frc_resolution_px, pair.pixel_size)),
+        *metric_rows(pair, pair.pixel_size),
         *_rows_of_pose(pair.pose, pair.pixel_size),
     ]
     here: dict[str, str] = {}
@@ -84,10 +88,7 @@ def rows_of_pair(
         here |= {
             "score": number(score, 3),
             "blend": number(scores.blend, 3),
-            "NCC": number(scores.ncc, 3),
-            "SSIM": number(scores.ssim, 3),
-            "NMI": number(scores.nmi, 3),
-            "FRC 0.5": _period(scores.frc_resolution_px, pair.pixel_size),
+            **dict(metric_rows(scores, pair.pixel_size)),
         }
     return [
         Row("", "found", "by hand" if pose else ""),
@@ -106,7 +107,10 @@ def as_table(rows: Iterable[Row], widest: int) -> Table:
         table.add_column(no_wrap=True)
     for row in rows:
         style = "" if row.name else "bold"
-        cells = [Text(_end_of(text, widest), style) for text in row[1:]]
+        cells = [
+            Text(_fitted(text, widest, other), style)
+            for text, other in ((row.first, row.second), (row.second, row.first))
+        ]
         table.add_row(Text(row.name, style="dim"), *cells)
     return table
 
@@ -122,7 +126,7 @@ def in_short(rows: Iterable[Row]) -> str:
     lines = []
     for column in (1, 2):
         scores = " ".join(f"{name} {known[name][column]}" for name in ("score", "NCC", "SSIM"))
-        period = known["FRC 0.5"][column].partition(" (")[0]
+        period = known["FRC 0.5"][column].partition(" =")[0]
         shift = known["shift y, x"][column].removesuffix(" px")
         pose = f"{known['rotation'][column]} {shift}"
         mirrored = "mirrored" if known["mirrored"][column] == "yes" else ""
@@ -131,27 +135,27 @@ def in_short(rows: Iterable[Row]) -> str:
     return "\n".join(lines if known[""].second else lines[:1])
 
 
-def _end_of(text: str, length: int) -> str:
-    """Return a text, or its end: that is where names of files differ, and where numbers stand."""
+def _fitted(text: str, length: int, other: str) -> str:
+    """Return a text, or what tells it from another of another file, or its end.
+
+    At the end stand numbers, and the number of the image in its file.
+    """
+    name, mark, number = text.partition(" #")
+    beside = other.partition(" #")[0]
+    if mark and name != beside:
+        room = length - len(mark) - len(number)
+        return shortened(name, room, (beside,)) + mark + number
     return text if len(text) <= length else f"…{text[1 - length :]}"
 
 
 def _rows_of_pose(pose: Pose | None, pixel_size: float | None) -> list[tuple[str, str]]:
-    size = pixel_size or math.nan
     if pose is None:
-        rows = [(name, UNKNOWN) for name in ("rotation", "shift y, x", "in Å", "mirrored")]
+        rows = [(name, UNKNOWN) for name in ("rotation", "shift y, x", "mirrored")]
     else:
-        rows = [
-            ("rotation", angle(pose.rotation)),
-            ("shift y, x", f"{signed(pose.shift_y)}, {signed(pose.shift_x)} px"),
-            ("in Å", f"{pose.shift_y * size:+.1f}, {pose.shift_x * size:+.1f} Å"),
-            ("mirrored", "yes" if pose.mirrored else "no"),
-        ]
-    return [row for row in rows if pixel_size or row[0] != "in Å"]
-
-
-def _period(pixels: float, pixel_size: float | None) -> str:
-    if math.isnan(pixels):
-        return UNKNOWN
-    angstrom = f" ({pixels * pixel_size:.1f} Å)" if pixel_size else ""
-    return f"{pixels:.1f} px{angstrom}"
+        rows = pose_rows(pose)
+    if pixel_size:
+        shift = UNKNOWN
+        if pose is not None:
+            shift = f"{pose.shift_y * pixel_size:+.1f}, {pose.shift_x * pixel_size:+.1f} Å"
+        rows.insert(2, ("in Å", shift))
+    return rows

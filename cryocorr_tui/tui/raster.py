@@ -11,8 +11,9 @@ from rich.segment import Segment
 from rich.style import Style
 
 from cryocorr_tui.tui.colormaps import RGB
+from cryocorr_tui.tui.graphics.blocks import RAMP
 
-__all__ = ["Painter", "skyline"]
+__all__ = ["Painter", "PlainPainter", "skyline"]
 
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 
@@ -71,6 +72,40 @@ class Painter:
                 color=self._colours[key >> 8], bgcolor=self._colours[key & 255]
             )
         return self._halves[key]
+
+
+class PlainPainter(Painter):
+    """Draws without colours: the brighter one would be, the denser is its character.
+
+    Parameters
+    ----------
+    colours : sequence of RGB
+        At most 256.
+    mark : int
+        Number of the colour that is drawn reversed.
+    """
+
+    def __init__(self, colours: Sequence[RGB], *, mark: int) -> None:
+        super().__init__(colours)
+        self._mark = mark
+        self._light = np.array([_luminance(colour) for colour in colours])
+        self._light[mark] = 1.0
+        self._characters = RAMP[np.rint(self._light * (len(RAMP) - 1)).astype(int)]
+
+    def half_blocks(self, top: NDArray[np.uint8], bottom: NDArray[np.uint8]) -> list[Segment]:
+        """Draw two lines of pixels as one line of cells, of both the brighter one."""
+        return self.blocks(np.where(self._light[top] >= self._light[bottom], top, bottom), 1)
+
+    def blocks(self, line: NDArray[np.uint8], width: int) -> list[Segment]:
+        """Draw one line of pixels, each `width` cells wide."""
+        return [
+            Segment(str(self._characters[key]) * (length * width), self.figures_on(key), None)
+            for key, length in _runs(line.astype(np.int32))
+        ]
+
+    def figures_on(self, colour: int) -> Style:
+        """Return a style that can be read."""
+        return Style(reverse=colour == self._mark)
 
 
 def skyline(heights: NDArray[np.floating], lines: int) -> list[str]:

@@ -12,6 +12,7 @@ from cryocorr_tui.core.model import DisplacementSettings, Settings
 if TYPE_CHECKING:  # these draw in numba, zarr and OpenCV, which the first frame does not wait for
     from cryocorr_tui.core.choices import Choices
     from cryocorr_tui.core.inputs import Inputs
+    from cryocorr_tui.core.ranking import Ranker
     from cryocorr_tui.core.run import Run
     from cryocorr_tui.tui.compared import Compared
     from cryocorr_tui.tui.score_map import ScoreMap
@@ -50,9 +51,11 @@ class Session:
     taken : Inputs or None
         The same with the squares that were found; None until that is done, and where it failed.
     problem : str
-        Why it failed, a sentence.
+        Why reading or comparing failed, a sentence.
     corrected : bool
         The user changed squares of `taken` by hand.
+    outdated : bool
+        `taken` was read with other settings than `settings`, and is kept for its corrections.
     run : Run or None
         The run on the screens.
     finished : bool
@@ -79,6 +82,7 @@ class Session:
     taken: Inputs | None = None
     problem: str = ""
     corrected: bool = False
+    outdated: bool = False
     run: Run | None = None
     finished: bool = False
     score_map: ScoreMap | None = None
@@ -87,3 +91,12 @@ class Session:
     field_settings: dict[int | None, DisplacementSettings] = field(default_factory=dict)
     field_mask: str = ""
     notes: list[str] = field(default_factory=list)
+    _ranker: Ranker | None = None
+
+    def ranker(self, run: Run) -> Ranker:
+        """Return what finds the best pairs of a run: each is read from its store but once."""
+        from cryocorr_tui.core.ranking import Ranker
+
+        if self._ranker is None or self._ranker.run.store is not run.store:
+            self._ranker = Ranker(run)
+        return self._ranker

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from class_average_forge import particles, write_montage, write_stack
+from class_average_forge import particles, write_montage, write_picture, write_stack
 
 from cryocorr_tui.core.analysis import (
     AnalysisFinished,
@@ -21,9 +21,15 @@ from cryocorr_tui.core.analysis import (
 )
 from cryocorr_tui.core.errors import CryocorrError, InputError, OutputError
 from cryocorr_tui.core.events import TileScored
-from cryocorr_tui.core.inputs import Inputs, correct_squares, to_class_averages
+from cryocorr_tui.core.inputs import (
+    Inputs,
+    correct_squares,
+    read_sources,
+    replace_squares,
+    to_class_averages,
+)
 from cryocorr_tui.core.intake import InputsTaken, take_in
-from cryocorr_tui.core.model import MetricWeights, PairAlignment, Settings
+from cryocorr_tui.core.model import MetricWeights, PairAlignment, Settings, Square
 from cryocorr_tui.core.reopening import reopen
 from cryocorr_tui.core.run import Run
 
@@ -39,6 +45,12 @@ def last(events: Iterable[Event]) -> AnalysisFinished:
 def taken_from(files: list[Path]) -> Inputs:
     found = [e.inputs for e in take_in(files, Settings()) if isinstance(e, InputsTaken)]
     return found[0]
+
+
+def read_only(files: list[Path]) -> Inputs:
+    inputs = Inputs()
+    list(read_sources(files, Settings(), inputs))
+    return inputs
 
 
 @pytest.fixture
@@ -121,6 +133,40 @@ def test_squares_corrected_by_hand_are_compared_and_come_back(tmp_path: Path) ->
     assert again.run.classes[0].x == nudged.x
     with pytest.raises(OutputError, match="other inputs or with other settings"):
         list(analyze([montage], tmp_path / "run", Settings(), resume=True))
+
+
+def test_a_run_that_is_read_with_another_quality_weight_opens_with_it(
+    stack: Path, tmp_path: Path
+) -> None:
+    list(analyze([stack], tmp_path / "run", SETTINGS, write=False))
+    other = replace(SETTINGS, quality_weight=0.0)
+    events = list(analyze([stack], tmp_path / "run", other, write=False, resume=True))
+    assert not any(isinstance(event, TileScored) for event in events)
+    run = last(reopen(tmp_path / "run")).run
+    assert run is not None
+    assert run.settings == other
+    assert run.pair(2, 5).weight == 1
+
+
+def test_squares_placed_by_hand_where_there_is_no_grid_come_back(tmp_path: Path) -> None:
+    montage = write_montage(tmp_path / "grid.png", particles(12, 48))
+    field = np.zeros((220, 260), np.float32)
+    one, other = particles(2, 48, seed=5)
+    field[40:88, 30:78], field[91:139, 120:168] = one, other
+    scattered = write_picture(tmp_path / "scattered.png", field)
+    taken = read_only([montage, scattered])
+    replace_squares(taken, 0, taken_from([montage]).detections[0].squares)
+    replace_squares(taken, 1, [Square(x, y, 48, 48, 0.0) for x, y in ((30, 40), (120, 91))])
+    for files, squares in (([montage, scattered], 14), ([scattered], 2)):
+        run = tmp_path / f"run{squares}"
+        chosen = taken.copy()
+        chosen.sources[:] = [s for s in taken.sources if Path(s.source) in files]
+        chosen.detections = dict(enumerate(list(taken.detections.values())[-len(files) :]))
+        done = last(analyze(files, run, Settings(), taken=chosen, write=False))
+        again = last(reopen(run))
+        assert done.classes == again.classes == squares
+        assert again.run is not None
+        assert [(item.x, item.y) for item in again.run.classes[-2:]] == [(30, 40), (120, 91)]
 
 
 def test_only_pictures_have_squares_to_correct(stack: Path) -> None:

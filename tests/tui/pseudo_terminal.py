@@ -14,9 +14,9 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import cv2
 import numpy as np
@@ -54,6 +54,10 @@ class PseudoTerminal:
         What the terminal answers to what it is asked.
     delay : float
         Seconds from a question to its answer.
+    rows, columns : int
+        Its size.
+    environ : mapping
+        Further variables of the environment.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class PseudoTerminal:
         delay: float = 0.0,
         rows: int = 24,
         columns: int = 80,
+        environ: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.answers = answers
         self.delay = delay
@@ -73,18 +78,16 @@ class PseudoTerminal:
         self._owed: list[tuple[float, str]] = []
         self._master, slave = pty.openpty()
         self.resize(rows, columns)
-        environ = {key: value for key, value in os.environ.items() if key not in ("TMUX", "STY")}
-        environ |= {"TERM": "xterm-256color", "PYTHONPATH": str(Path(__file__).parents[2])}
-        environ.pop("COLORTERM", None)  # SSH drops it
-        for name in ("COLUMNS", "LINES"):  # of pytest's worker processes: they would rule
-            environ.pop(name, None)
-        environ.pop("NO_COLOR", None)
+        # Those of pytest's worker processes would rule; COLORTERM is dropped by SSH.
+        others = ("TMUX", "STY", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR")
+        variables = {key: value for key, value in os.environ.items() if key not in others}
+        variables |= {"TERM": "xterm-256color", "PYTHONPATH": str(Path(__file__).parents[2])}
         self.process = subprocess.Popen(
             [sys.executable, "-c", LAUNCH, *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=environ,
+            env={**variables, **environ},
             start_new_session=True,
         )
         os.close(slave)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from cryocorr_tui.core.analysis import analyze
 from cryocorr_tui.core.model import Settings
@@ -84,6 +85,30 @@ async def test_each_file_says_what_it_is(folder: Path) -> None:
         tree = app.screen.query_one(FileTree)
         line = "".join(segment.text for segment in tree.render_line(2))
         assert line.split() == ["a2.mrcs", "MRC", "5", "×", "32²"]
+
+
+async def test_the_first_chosen_file_is_shown_at_once(folder: Path) -> None:
+    app = app_in(folder, folder / "montage.png", folder / "a2.mrcs")
+    async with app.run_test(size=SIZE) as pilot:
+        picture = app.screen.query_one("#preview", Picture)
+        await until(pilot, lambda: picture.drawing is not None)
+        facts = app.screen.query_one("#facts", Static)
+        assert str(facts.render()).startswith("montage.png")
+        await go_to(pilot, "a2.mrcs")
+        await until(pilot, lambda: str(facts.render()).startswith("a2.mrcs"))
+
+
+async def test_long_names_are_told_apart_in_a_small_terminal(tmp_path: Path) -> None:
+    for job in ("025", "030"):
+        name = f"relion_run_of_the_80S_ribosome_job{job}_it_025_classes.mrcs"
+        write_stack(tmp_path / name, particles(3))
+    app = app_in(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        tree = app.screen.query_one(FileTree)
+        await until(pilot, lambda: len(tree.marks) == 3)
+        lines = ["".join(segment.text for segment in tree.render_line(k)) for k in (1, 2)]
+        assert "job025" in lines[0]
+        assert "job030" in lines[1]
 
 
 async def test_a_folder_that_is_unfolded_shows_its_files(folder: Path) -> None:

@@ -126,6 +126,21 @@ async def test_a_whole_group_is_dropped_and_kept_again(finished_run: Run) -> Non
         assert not shown.choices.dropped
 
 
+@pytest.mark.parametrize(("columns", "told"), [(80, "cut 0."), (160, "cut at blend 0.")])
+async def test_the_line_over_the_groups_has_the_room_that_there_is(
+    finished_run: Run, columns: int, told: str
+) -> None:
+    app = app_of(finished_run)
+    async with app.run_test(size=(160, 40)) as pilot:
+        await pilot.press("5")
+        await pilot.resize_terminal(columns, 24)
+        await pilot.pause()
+        line = app.screen.query_one("#groups-told", Static)
+        assert told in str(line.render())
+        assert "dropped 0" in str(line.render())
+        assert line.size.height == 1
+
+
 async def test_what_is_redundant_is_dropped_in_one_group_or_in_all(finished_run: Run) -> None:
     assert finished_run.groups is not None
     representatives = set(finished_run.groups.representatives.tolist())

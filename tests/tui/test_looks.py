@@ -142,6 +142,10 @@ async def test_a_question(
     await looks("question", app_of(finished_run), size, ["4", "e"])
 
 
+async def test_the_options_of_a_run(chosen: Session, size: str) -> None:
+    await looks("options", CryocorrApp(chosen), size, ["O"])
+
+
 async def test_a_long_question_is_whole_in_a_small_terminal(size: str) -> None:
     words = "Go on where you were in this folder (2 files, run in cryocorr_results)?"
     app = CryocorrApp(Session())

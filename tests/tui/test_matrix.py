@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from running_app import app_of, until
 from textual.pilot import Pilot
+from textual.widgets import Static
 
+from cryocorr_tui.core.ranking import Ranker
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.tui.app import CryocorrApp
 from cryocorr_tui.tui.score_map import HUNDREDTHS, UNKNOWN, ScoreMap
@@ -17,7 +20,9 @@ from cryocorr_tui.tui.screens.matrix import MatrixScreen
 from cryocorr_tui.tui.session import Session
 from cryocorr_tui.tui.widgets.heatmap import Heatmap
 from cryocorr_tui.tui.widgets.map_legend import MapLegend
+from cryocorr_tui.tui.widgets.pair_gallery import PairGallery
 from cryocorr_tui.tui.widgets.pair_panel import PairPanel
+from tests.class_average_forge import particles, write_stack
 
 
 class Shown:
@@ -80,6 +85,41 @@ async def test_before_there_is_a_run_the_matrix_says_what_to_do() -> None:
     async with app.run_test() as pilot:
         await pilot.press("3")
         assert "press r" in app.screen.query_one(MapLegend).render().plain
+
+
+async def test_matrix_and_pairs_read_a_run_but_once(
+    finished_run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiles = []
+    best_of = Ranker._best_of
+    monkeypatch.setattr(
+        Ranker, "_best_of", lambda ranker, *tile: tiles.append(tile) or best_of(ranker, *tile)
+    )
+    best = best_pairs(finished_run)
+    async with matrix_of(finished_run) as shown:
+        await until(shown.pilot, lambda: shown.map.cursor == best[0])
+        await shown.press("4")
+        gallery = shown.app.screen.query_one(PairGallery)
+        await until(shown.pilot, lambda: len(gallery.shown))
+    assert len(tiles) == len(list(finished_run.store.tiles()))
+
+
+async def test_why_there_are_no_pairs_stands_on_the_screen(tmp_path: Path) -> None:
+    damaged = write_stack(tmp_path / "damaged.mrcs", particles(4))
+    damaged.write_bytes(damaged.read_bytes()[:3000])
+    session = Session(files=[damaged], folder=tmp_path, output=tmp_path / "out")
+    app = CryocorrApp(session)
+    async with app.run_test() as pilot:
+        for key, screen in (("r", "matrix"), ("2", "detect")):
+            await pilot.press(key)
+            await until(pilot, lambda: session.problem and not app.busy)
+            line = app.screen.query_one(f"#{screen}-problem", Static)
+            assert "damaged.mrcs" in str(line.render())
+            assert line.display
+        session.files = [write_stack(tmp_path / "whole.mrcs", particles(4))]
+        await pilot.press("r")
+        await until(pilot, lambda: session.finished)
+        assert not app.screen.query_one("#matrix-problem").display
 
 
 async def test_arrows_and_letters_move_by_a_class_and_stop_at_the_edge(finished_run: Run) -> None:

@@ -120,7 +120,7 @@ def draw(
         return Drawing(terminal, viewport, parts, sixel.encode(pixels))
     if terminal.protocol is Protocol.KITTY:
         pixels = viewport.sample(image, rows * terminal.cell_height, width)
-        image_id = _next_id(grey=terminal.colours == 0)
+        image_id = _next_id()
         code = kitty.transmit(
             pixels, image_id, rows=rows, columns=columns, tmux=terminal.passthrough
         )
@@ -144,11 +144,6 @@ def _cells_on(
     return places
 
 
-def _next_id(*, grey: bool) -> int:
-    """Return the number, and so the colour, of the next picture of kitty.
-
-    Grey where NO_COLOR is set: then Textual makes greys of all colours, and only a grey one stays
-    what it is.
-    """
-    count = next(_counter)
-    return (count % 255 + 1) * 0x010101 if grey else count % (2**24 - 1) + 1
+def _next_id() -> int:
+    """Return the number, and so the colour, of the next picture of kitty."""
+    return next(_counter) % (2**24 - 1) + 1

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 from weakref import WeakSet
 
 from rich.console import RenderableType
 from textual.app import App, ReturnType
 from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
-from textual.geometry import Region
+from textual.filter import Monochrome
+from textual.geometry import Region, Size
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.timer import Timer
 from textual.worker import get_current_worker
 
+from cryocorr_tui.tui.colourless import Colourless
 from cryocorr_tui.tui.graphics.driver import QuietDriver
 from cryocorr_tui.tui.graphics.terminal import PLAIN, Terminal, detect_again
 
@@ -43,16 +46,27 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         What the terminal can draw, and how it shall; pictures follow when it is set anew.
     wanted : str
         "auto", or the name of the protocol that the user chose.
+    colourless : bool
+        Whether the user wants no colours at all.
+    LEAST_SIZE : (int, int)
+        Columns and rows below which nothing is shown but a word about that.
     """
+
+    LEAST_SIZE: ClassVar[tuple[int, int]] = (0, 0)
 
     terminal: reactive[Terminal] = reactive(PLAIN, init=False)
     wanted = "auto"
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.colourless = bool(os.environ.get("NO_COLOR"))
+        if self.no_color:  # Textual would send greys, and also where the variable is empty
+            self._filters = [each for each in self._filters if not isinstance(each, Monochrome)]
+            self._filters += [Colourless()] if self.colourless else []
         self.pictures: WeakSet[Picture] = WeakSet()
         self._frame: object = None
         self._calm: Timer | None = None
+        self._told_small: Size | None = None  # the size of which was said that it is too small
 
     def get_driver_class(self) -> type[Driver]:
         """Return a driver that takes late answers of the terminal for what they are."""
@@ -129,6 +143,8 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
 
     def in_sight(self, picture: Picture, region: Region) -> bool:
         """Return whether sixels there would be on the top screen, whole and under nothing."""
+        if self._too_small:
+            return False
         # On the last row the cursor would leave the screen below the picture, and xterm scroll.
         if picture.screen is not self.screen or region.bottom >= self.screen.size.height:
             return False
@@ -141,9 +157,29 @@ class PictureHost(App[ReturnType], Generic[ReturnType]):
         return False
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        if self._too_small:
+            self._tell_small()
+            return
+        self._told_small = None
         # Remembers what this frame paints: the hook below is not told.
         self._frame = None if self._batch_count else renderable
         super()._display(screen, renderable)
+
+    @property
+    def _too_small(self) -> bool:
+        columns, rows = self.LEAST_SIZE
+        return self.size.width < columns or self.size.height < rows
+
+    def _tell_small(self) -> None:
+        """Say once that the terminal is too small, in place of frames that would be broken."""
+        if self.size == self._told_small:
+            return
+        self._told_small = self.size
+        columns, rows = self.LEAST_SIZE
+        words = f"Too small: {columns} × {rows} is needed, this terminal has "
+        words += f"{self.size.width} × {self.size.height}. Enlarge it; q leaves."
+        lines = textwrap.wrap(words, max(self.size.width, 1))[: self.size.height]
+        self.send("\x1b[0m\x1b[2J\x1b[H" + "\r\n".join(lines))
 
     def post_display_hook(self) -> None:
         """Send the sixels over which this frame has painted, once no other frame does."""

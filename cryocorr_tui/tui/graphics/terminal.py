@@ -277,11 +277,11 @@ def judge(
         sixel = replies.sixel and asked.sixel  # both must know it
         colours = _colours(environ, asked.name)
         cell = replies.cell or cell
-    can = ((Protocol.KITTY, kitty), (Protocol.SIXEL, sixel))
-    offered = [*(protocol for protocol, able in can if able), Protocol.BLOCKS, Protocol.NONE]
-    protocol = offered[0] if wanted == "auto" else Protocol(wanted)
+    can = ((Protocol.KITTY, kitty), (Protocol.SIXEL, sixel), (Protocol.BLOCKS, True))
+    offered = [*(protocol for protocol, able in can if able and colours), Protocol.NONE]
+    protocol = offered[0] if wanted == "auto" or not colours else Protocol(wanted)
     offered = [each for each in Protocol if each in offered or each is protocol]
-    if protocol is Protocol.KITTY and colours:
+    if protocol is Protocol.KITTY:
         colours = 2**24  # its pictures are known by such colours, whatever the environment says
     height, width = cell or CELL
     return Terminal(
@@ -328,9 +328,7 @@ def detect_again(
         time.sleep(0.1)
         client = Client.ask(ask)
     believed = Replies(kitty=True)
-    terminal = judge(environ, Replies(), believed, client, wanted=wanted, cell=_cell_of_window())
-    # Textual has removed NO_COLOR from the environment.
-    return terminal if before.colours else replace(terminal, colours=0)
+    return judge(environ, Replies(), believed, client, wanted=wanted, cell=_cell_of_window())
 
 
 def without_replies(text: str) -> tuple[str, str]:

@@ -20,13 +20,18 @@ from cryocorr_tui.core.model import ClassAverage, Detection, FloatArray, Montage
 from cryocorr_tui.core.overlay import confidence_colour
 from cryocorr_tui.core.reference import ReferenceSpec
 from cryocorr_tui.core.square_editing import EditedSquares
-from cryocorr_tui.tui.detect_words import class_in_words, counts_in_words, square_in_words
+from cryocorr_tui.tui.detect_words import (
+    class_in_words,
+    counts_in_words,
+    source_in_words,
+    square_in_words,
+)
 from cryocorr_tui.tui.latest import LatestWins
 from cryocorr_tui.tui.screens.question import Question
 from cryocorr_tui.tui.screens.step import StepScreen
 from cryocorr_tui.tui.session import Changed
 from cryocorr_tui.tui.widgets.contact_sheet import ContactSheet
-from cryocorr_tui.tui.widgets.knobs import Knobs
+from cryocorr_tui.tui.widgets.knobs import KNOBS, Knobs
 from cryocorr_tui.tui.widgets.montage_view import MontageView
 
 __all__ = ["SCREEN", "DetectScreen"]
@@ -34,6 +39,7 @@ __all__ = ["SCREEN", "DetectScreen"]
 PAUSE = 0.6  # seconds without a correction before the squares are looked at anew
 SHEET = -1  # the view of all that is not cut from a picture
 BINS = 10
+NARROW_PANEL = 26  # characters in a line of the panel, until it is laid out
 BAR_COLOUR = confidence_colour(1.0)
 
 
@@ -99,7 +105,7 @@ class DetectScreen(StepScreen):
         self._hunting = self.session.settings.reference is not None
         with Horizontal(id="detect"):
             with Vertical(id="detect-left"):
-                yield Static(id="detect-problem", markup=False)
+                yield Static(id="detect-problem", classes="problem", markup=False)
                 yield MontageView(id="montage")
                 yield ContactSheet(id="sheet")
             with VerticalScroll(id="detect-panel", can_focus=False):
@@ -108,6 +114,10 @@ class DetectScreen(StepScreen):
                 yield Knobs(self.session.settings)
                 yield Static(id="detect-counts", markup=False)
                 yield PlotextPlot(id="detect-quality")
+
+    def on_resize(self) -> None:
+        """Give names the room that they have now."""
+        self.call_after_refresh(self._show_words)
 
     def on_screen_resume(self) -> None:
         """Read what is chosen, if that is still to be done."""
@@ -227,8 +237,21 @@ class DetectScreen(StepScreen):
         line = self.query_one("#detect-problem", Static)
         line.update(problem)
         line.display = bool(problem)
-        counts = "" if first_look is None else counts_in_words(first_look.classes)
+        counts = "" if first_look is None else counts_in_words(first_look.classes, self._room)
         self.query_one("#detect-counts", Static).update(counts)
+
+    @property
+    def _room(self) -> int:
+        """Characters in a line of the panel."""
+        return self.query_one("#detect-view").size.width or NARROW_PANEL
+
+    @property
+    def _names(self) -> list[str]:
+        """The files that are read."""
+        return [source.source for source in self._inputs.sources] if self._inputs else []
+
+    def _name_in_words(self, source: str) -> str:
+        return source_in_words(source, self._room, self._names)
 
     def _view_in_words(self) -> str:
         view, inputs = self._view, self._inputs
@@ -238,10 +261,10 @@ class DetectScreen(StepScreen):
         number = number if len(self._views) > 1 else ""
         if view == SHEET:
             sources = [k for k in range(len(inputs.sources)) if k not in self._views]
-            name = Path(inputs.sources[sources[0]].source).name
+            name = self._name_in_words(inputs.sources[sources[0]].source)
             name = name if len(sources) == 1 else f"images of {len(sources)} files"
             return f"{name}\n{number}best quality first"
-        name = Path(inputs.sources[view].source).name
+        name = self._name_in_words(inputs.sources[view].source)
         detection = self._detection
         found = "looking for squares" if detection is None else f"{len(detection.squares)} squares"
         if detection is None and self.session.problem:
@@ -263,7 +286,7 @@ class DetectScreen(StepScreen):
             if not classes:
                 return "" if self._first_look else "scoring their quality"
             item = classes[min(self.sheet.cursor, len(classes) - 1)]
-            return class_in_words(item, quality[item.class_id])
+            return class_in_words(item, quality[item.class_id], self._room, self._names)
         frame, squares = self.montage_view.frame, self.montage_view.squares
         if frame is not None:
             return f"{frame.width:.0f}×{frame.height:.0f} px\nat {frame.x:.0f}, {frame.y:.0f}"
@@ -389,8 +412,8 @@ class DetectScreen(StepScreen):
 
     def on_knobs_turned(self, event: Knobs.Turned) -> None:
         """Look for squares with other settings."""
-        settings = event.settings
-        self._find_again(replace(settings, reference=self.session.settings.reference))
+        knobs = {name: getattr(event.settings, name) for name in KNOBS}
+        self._find_again(replace(self.session.settings, **knobs))
 
     def _find_again(self, settings: Settings) -> None:
         """Look for squares anew, unless the user would lose a run or corrections by it."""

@@ -59,8 +59,9 @@ class FilesScreen(StepScreen):
     HELP: ClassVar[str] = (
         "Choose what to compare: stacks of class averages (MRC, EMAN2/SPHIRE HDF, SPIDER, IMAGIC, "
         "TIFF) or pictures of many (PNG, JPEG, TIFF, BMP), in any mixture. Each file says what it "
-        "is. Space chooses the file under the cursor, r compares all that are chosen; enter on the "
-        "folder of a run opens it again. Tab goes to the chosen files."
+        "is. Space chooses the file under the cursor, r compares all that are chosen, O sets how "
+        "(pixel size, largest shift and the like); enter on the folder of a run opens it again. "
+        "Tab goes to the chosen files."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -101,6 +102,7 @@ class FilesScreen(StepScreen):
     def on_mount(self) -> None:
         """Begin in the tree."""
         super().on_mount()
+        self.query_one("#facts").border_title = "O options of the run"
         self.tree_of_files.focus()
 
     @property
@@ -113,6 +115,8 @@ class FilesScreen(StepScreen):
         if change is Changed.FILES:
             self.tree_of_files.mark_chosen(self.session.files)
             self._show_chosen()
+            if self._seen is None and self.session.files:
+                self.call_after_refresh(self._look_into_first)
             self._checks.ask(*(path for path in self.session.files if path not in self._problems))
 
     # --- the chosen files
@@ -225,11 +229,18 @@ class FilesScreen(StepScreen):
         """Look into the file under the cursor of the tree."""
         entry = event.node.data
         self._look_into(entry.path if entry and not entry.is_folder else None)
+        if event.node.is_root:
+            self._look_into_first()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Look into the file under the cursor of the list."""
         if self.query_one(ChosenList).has_focus and event.option_index < len(self.session.files):
             self._look_into(self.session.files[event.option_index])
+
+    def _look_into_first(self) -> None:
+        """Look into the first chosen file while there is none under the cursor."""
+        if self._seen is None and self.session.files:
+            self._look_into(self.session.files[0])
 
     def _look_into(self, path: Path | None) -> None:
         self._seen = path

@@ -165,6 +165,10 @@ class GroupsScreen(StepScreen):
         super().on_mount()
         self.query_one(GroupList).focus()
 
+    def on_resize(self) -> None:
+        """Say what there is as the room allows."""
+        self._show()
+
     # --- from the session to the screen
 
     def session_changed(self, change: Changed) -> None:
@@ -246,7 +250,7 @@ class GroupsScreen(StepScreen):
         listed.show(run, choices, self._blend, cursor)
         self._show_members(at)
         self.query_one(CutPlot).show(groups)
-        told.update(self._summary(run, groups))
+        told.update(self._summary(run, groups, room=self.size.width - 2))
 
     def _show_members(self, at: int | None = None) -> None:
         """Show the members of the group under the cursor, the cursor of the sheet on class `at`."""
@@ -267,7 +271,8 @@ class GroupsScreen(StepScreen):
         alike = np.zeros(ids.size) if self._blend is None else self._blend[first, ids]
         return ids[np.lexsort((-np.nan_to_num(alike, nan=-1), ids != first))]
 
-    def _summary(self, run: Run, groups: Groups) -> Text:
+    def _summary(self, run: Run, groups: Groups, *, room: int, short: bool = False) -> Text:
+        """Return what there is in one line, the shorter one if the other needs more room."""
         choices = self.session.choices
         assert choices is not None
         sizes = np.bincount(groups.labels)[1:]
@@ -278,10 +283,13 @@ class GroupsScreen(StepScreen):
         text = Text()
         text.append(f"{sizes.size} groups", style="bold")
         text.append(f", {int((sizes == 1).sum())} single")
-        append_keyed(text, "+ -", f"cut at blend {1 - groups.threshold:.3f} ({how})")
-        append_keyed(text, "D", f"redundant {spare.classes} of {spare.of}{behind}")
+        cut, spared = f"{1 - groups.threshold:.3f}", f"redundant {spare.classes}"
+        append_keyed(text, "+ -", f"cut {cut}" if short else f"cut at blend {cut} ({how})")
+        append_keyed(text, "D", spared if short else f"{spared} of {spare.of}{behind}")
         append_keyed(text, "space", f"dropped {len(choices.dropped)}")
-        return text
+        if short or len(text) <= room:
+            return text
+        return self._summary(run, groups, room=room, short=True)
 
     # --- the cut
 

@@ -10,9 +10,10 @@ import numpy as np
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.widgets import Static
 
 from cryocorr_tui.core.model import FloatArray, Groups
-from cryocorr_tui.core.ranking import Ranker, Ranking
+from cryocorr_tui.core.ranking import Ranking
 from cryocorr_tui.tui.axis import Axis, by_group, by_quality, by_source
 from cryocorr_tui.tui.colormaps import COLORMAPS
 from cryocorr_tui.tui.pair_numbers import class_rows, pair_rows
@@ -82,12 +83,12 @@ class MatrixScreen(StepScreen):
         super().__init__()
         self._order, self._colormap = "source", COLORMAPS[0]
         self._threshold, self._stretched = 0.0, True
-        self._ranker: Ranker | None = None
         self._ranking: Ranking | None = None
         self._ranked: tuple[object, int] = (None, 0)
 
     def compose_step(self) -> ComposeResult:
         """Lay out the map beside the pair under its cursor."""
+        yield Static(id="matrix-problem", classes="problem", markup=False)
         yield MapLegend()
         with Horizontal():
             yield Heatmap()
@@ -110,6 +111,8 @@ class MatrixScreen(StepScreen):
                 self._show_map()
                 if self.session.finished:
                     self._rank(self._begin_at_best)
+            case Changed.FILES | Changed.TAKEN:
+                self._show_problem()
             case Changed.TILES:
                 heatmap.repaint()
                 self._describe()
@@ -237,9 +240,7 @@ class MatrixScreen(StepScreen):
             then(self._ranking)
             return
 
-        if self._ranker is None or self._ranker.run.store is not run.store:
-            self._ranker = Ranker(run)
-        ranker = self._ranker
+        ranker = self.session.ranker(run)
 
         def rank() -> None:
             ranker.read()
@@ -260,6 +261,12 @@ class MatrixScreen(StepScreen):
             heatmap.go_to(int(ranking.i[0]), int(ranking.j[0]))
 
     # --- what is shown
+
+    def _show_problem(self) -> None:
+        """Say why there is no new map."""
+        line = self.query_one("#matrix-problem", Static)
+        line.update(self.session.problem)
+        line.display = bool(self.session.problem)
 
     def _show_map(self) -> None:
         score_map = self.session.score_map

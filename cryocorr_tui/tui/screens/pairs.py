@@ -108,17 +108,16 @@ class PairsScreen(StepScreen):
 
     def _follow(self) -> None:
         """Read the pairs of the run on the screens; it may be another one."""
-        from cryocorr_tui.core.ranking import Ranker
-
         run = self.session.run
         gallery = self.query_one(PairGallery)
         if run is None:
             gallery.empty = "No run yet: choose files (1) and press r."
             self._tell()
             return
-        if self._ranker is None or self._ranker.run.store is not run.store:
+        ranker = self.session.ranker(run)
+        if ranker is not self._ranker:
             gallery.empty = "Reading pairs…"
-            self._ranker, self.ranking = Ranker(run), None
+            self._ranker, self.ranking = ranker, None
             gallery.begin(run)
             self._tell()
         self._stale = True

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
-from textual.widgets import Input, Label, Static
+from textual.widgets import Input, Label
 
 from cryocorr_tui.core.displacement import REPLACEMENTS, SUBSET_SHAPES
 from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.model import DisplacementSettings
-from cryocorr_tui.tui.widgets.knobs import WAYS, Field, Tick
+from cryocorr_tui.tui.widgets.knobs import Choice, Field, Tick
 
 __all__ = ["FieldKnobs"]
 
@@ -45,42 +43,6 @@ ORDER = (
 CHOICES = ("subset_shape", "replacement")
 WORDS = WHOLE | NUMBERS
 HINTS = {"step": "half a block"}
-
-
-class Choice(Static, can_focus=True):
-    """One of a few words."""
-
-    class Turned(Message):
-        """Another word is shown."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,space,enter", "turn(1)", "Next", show=False, id="knobs.choose"),
-        Binding("left", "turn(-1)", "Previous", show=False, id="knobs.choose_back"),
-        *WAYS,
-    ]
-
-    def __init__(self, words: tuple[str, ...], value: str, **options: Any) -> None:
-        super().__init__(**options)
-        self._words, self.value = words, value
-
-    def render(self) -> Text:
-        """Return the word between arrows."""
-        return Text(f"‹ {self.value} ›")
-
-    def set_value(self, value: str) -> None:
-        """Show another word."""
-        self.value = value
-        self.refresh()
-        self.post_message(self.Turned())
-
-    def action_turn(self, step: int) -> None:
-        """Take the next word."""
-        place = self._words.index(self.value) + step
-        self.set_value(self._words[place % len(self._words)])
-
-    def on_click(self) -> None:
-        """Take the next word."""
-        self.action_turn(1)
 
 
 class FieldKnobs(VerticalScroll, can_focus=False):

@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.color import Color
-from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,7 +17,7 @@ from textual.widgets import Static
 
 from cryocorr_tui.core.field_drawing import magnitude_range
 from cryocorr_tui.core.model import DisplacementField, FloatArray
-from cryocorr_tui.tui.colormaps import ramp
+from cryocorr_tui.tui.colormaps import append_ramp, colours_of
 from cryocorr_tui.tui.field_views import (
     MAPS,
     canvas_scale,
@@ -196,9 +194,7 @@ class FieldView(Vertical, can_focus=True):
             return Text(f"arrows {low:.3g} to {high:.3g} px")
         drawn, unit = map_of(field, self.view), MAPS[self.view][1]
         line = Text(f"{self.view} {drawn.low:.3g} ", no_wrap=True, overflow="ellipsis")
-        colours = 2**24 if self.app.console.color_system == "truecolor" else 256
-        for colour in ramp("viridis", RAMP_WIDTH, colours=colours):
-            line.append(" ", Style(bgcolor=Color.from_rgb(*colour)))
+        append_ramp(line, "viridis", RAMP_WIDTH, colours=colours_of(self.app))
         return line.append(f" {drawn.high:.3g} {unit}".rstrip())
 
     def _tell(self, legend: Text | str) -> None:

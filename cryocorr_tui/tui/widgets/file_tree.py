@@ -17,6 +17,7 @@ from textual.widgets.tree import TreeNode
 from cryocorr_tui.core.listing import Entry, list_folder, plain_path
 from cryocorr_tui.tui.latest import LatestWins
 from cryocorr_tui.tui.marks import Mark, look_at
+from cryocorr_tui.tui.names import shortened
 
 __all__ = ["FileTree"]
 
@@ -285,9 +286,9 @@ class FileTree(Tree[Entry]):
         if entry is None:
             return Text(str(node.label), style)
         chosen = plain_path(entry.path) in self._chosen
+        room = self.size.width - self._indent(node)
         if node is self.root:
-            name = str(plain_path(entry.path))
-            left = Text(f"{name}", style + Style(bold=True))
+            name, left, look = str(plain_path(entry.path)), Text(), style + Style(bold=True)
         else:
             icon = "  "
             if entry.is_folder:
@@ -297,18 +298,14 @@ class FileTree(Tree[Entry]):
                 ("●" if chosen else " ", self._component("file-tree--chosen")),
                 (icon, base_style + Style(meta={"toggle": True})),
             )
-            left.append(name, self._name_style(entry, style, node))
-        return self._with_mark(left, node, entry, style)
-
-    def _with_mark(self, left: Text, node: TreeNode[Entry], entry: Entry, style: Style) -> Text:
-        room = self.size.width - self._indent(node)
+            look = self._name_style(entry, style, node)
         mark = self.marks.get(entry.path)
         words = "" if mark is None else mark.short if self.size.width < WIDE else mark.words
-        if len(left) - len(left.plain.lstrip()) + NARROWEST_NAME + len(words) > room:
+        if left.cell_len + NARROWEST_NAME + len(words) > room:
             words = ""
         space = room - len(words) - 2
-        if left.cell_len > space:
-            left.truncate(space, overflow="ellipsis")
+        left.append(shortened(name, space - left.cell_len, _beside(node)), look)
+        left.truncate(space, overflow="ellipsis")  # some letters are two cells wide
         gap = space - left.cell_len
         kind = "run" if entry.is_folder else "mark"
         return Text.assemble(
@@ -394,3 +391,9 @@ class FileTree(Tree[Entry]):
             node.collapse()
         elif node.parent is not None:
             self.move_cursor(node.parent, animate=False)
+
+
+def _beside(node: TreeNode[Entry]) -> list[str]:
+    """Return the names above and below one: they are the most alike, being in order."""
+    around = (node.previous_sibling, node.next_sibling)
+    return [other.data.path.name for other in around if other is not None and other.data]

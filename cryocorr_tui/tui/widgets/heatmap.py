@@ -18,8 +18,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from cryocorr_tui.tui.axis import BORDER, Axis, Slots
-from cryocorr_tui.tui.colormaps import RGB, ramp
-from cryocorr_tui.tui.raster import Painter, skyline
+from cryocorr_tui.tui.colormaps import RGB, colours_of, ramp
+from cryocorr_tui.tui.raster import Painter, PlainPainter, skyline
 from cryocorr_tui.tui.score_map import HUNDREDTHS, UNKNOWN, ScoreMap
 
 __all__ = ["Heatmap"]
@@ -548,12 +548,13 @@ class Heatmap(Widget, can_focus=True):
 
     def _paint(self) -> Painter:
         if self._painter is None:
-            colours = 2**24 if self.app.console.color_system == "truecolor" else 256
-            steps = ramp(self._colormap, STEPS, colours=colours)
+            colours = colours_of(self.app)
+            steps = ramp(self._colormap, STEPS, colours=colours or 2**24)
             style = self.get_component_rich_style("heatmap--empty")
             empty, edge = _rgb(style.bgcolor), _rgb(style.color)
             others = [empty, edge, DIAGONAL, MARKER, empty]
-            self._painter = Painter([*steps, *map(_dimmed, steps), *others])
+            numbered = [*steps, *map(_dimmed, steps), *others]
+            self._painter = Painter(numbered) if colours else PlainPainter(numbered, mark=CURSOR)
         return self._painter
 
 

@@ -6,20 +6,24 @@ import re
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.timer import Timer
 from textual.validation import Integer, Number
-from textual.widgets import Checkbox, Input, Label
+from textual.widgets import Checkbox, Input, Label, Static
 
 from cryocorr_tui.core.detection import LEAST_MIN_BOX
 from cryocorr_tui.core.model import Settings
 
-__all__ = ["WAYS", "Field", "Knobs", "Tick"]
+__all__ = ["KNOBS", "Choice", "Field", "Knobs", "Tick"]
 
 PAUSE = 0.8  # seconds without a key before a change takes effect
+
+KNOBS = ("min_box", "bottom_up", "reference_threshold", "reference_scales")
+"""The settings that `Knobs` turn; others may have changed meanwhile."""
 
 NUMBERS = re.compile(r"[^0-9.]+")
 
@@ -49,6 +53,42 @@ class Tick(Checkbox):
     def BUTTON_INNER(self) -> str:  # type: ignore[override]  # noqa: N802
         """What stands in the box."""
         return "x" if self.value else " "
+
+
+class Choice(Static, can_focus=True):
+    """One of a few words."""
+
+    class Turned(Message):
+        """Another word is shown."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,space,enter", "turn(1)", "Next", show=False, id="knobs.choose"),
+        Binding("left", "turn(-1)", "Previous", show=False, id="knobs.choose_back"),
+        *WAYS,
+    ]
+
+    def __init__(self, words: tuple[str, ...], value: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._words, self.value = words, value
+
+    def render(self) -> Text:
+        """Return the word between arrows."""
+        return Text(f"‹ {self.value} ›")
+
+    def set_value(self, value: str) -> None:
+        """Show another word."""
+        self.value = value
+        self.refresh()
+        self.post_message(self.Turned())
+
+    def action_turn(self, step: int) -> None:
+        """Take the next word."""
+        place = self._words.index(self.value) + step
+        self.set_value(self._words[place % len(self._words)])
+
+    def on_click(self) -> None:
+        """Take the next word."""
+        self.action_turn(1)
 
 
 class Knobs(Vertical):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from rich.color import Color
-from rich.style import Style
 from rich.text import Text
 from textual.widgets import Static
 
-from cryocorr_tui.tui.colormaps import COLORMAPS, ramp
+from cryocorr_tui.tui.colormaps import COLORMAPS, append_ramp, colours_of
 from cryocorr_tui.tui.keyed import append_keyed
 
 __all__ = ["MapLegend"]
@@ -42,7 +40,7 @@ class MapLegend(Static):
         self, *, field: str, order: str, threshold: float, pooled: int, place: str
     ) -> None:
         """Say how the map is arranged."""
-        best_of = f"a cell is the best of {pooled}×{pooled} · " if pooled > 1 else ""
+        best_of = f"best of {pooled}×{pooled} · " if pooled > 1 else ""
         self._field, self._order, self._threshold = field, order, threshold
         self._place = best_of + place
         self.refresh()
@@ -51,12 +49,10 @@ class MapLegend(Static):
         """Return the line."""
         if not self._place:
             return Text(EMPTY)
-        colours = 2**24 if self.app.console.color_system == "truecolor" else 256
         low, high = self._span
         line = Text(no_wrap=True, overflow="ellipsis").append("m ", "dim")
         line.append(f"{FIELD_NAMES[self._field]} {low:.2f} ")
-        for colour in ramp(self._colormap, RAMP_WIDTH, colours=colours):
-            line.append(" ", Style(bgcolor=Color.from_rgb(*colour)))
+        append_ramp(line, self._colormap, RAMP_WIDTH, colours=colours_of(self.app))
         line.append(f" {high:.2f}")
         append_keyed(line, "o", f"order {self._order}")
         append_keyed(

@@ -12,6 +12,7 @@ from rich.style import Style
 from textual.geometry import Size
 from textual.strip import Strip
 
+from cryocorr_tui.tui.names import shortened
 from cryocorr_tui.tui.pair_numbers import chance, number
 from cryocorr_tui.tui.thumbnails import Laid
 from cryocorr_tui.tui.widgets.gallery import Gallery, line_of
@@ -102,7 +103,7 @@ class PairGallery(Gallery):
         mark = line_of([("▌" if at_cursor else " ", self.style("cursor"))], 1, self.rich_style)
         gap = Strip.blank(1, self.rich_style)
         width = size.width - 2 * picture.width - 3
-        words = self._words(index, strong, weak)
+        words = self._words(index, width, strong, weak)
         lines = [
             Strip.join(
                 [mark, first[y], gap, second[y], gap, line_of(words[y], width, self.rich_style)]
@@ -111,7 +112,9 @@ class PairGallery(Gallery):
         ]
         return [*lines, Strip.blank(size.width, self.rich_style)]
 
-    def _words(self, index: int, strong: Style, weak: Style) -> list[list[tuple[str, Style]]]:
+    def _words(
+        self, index: int, width: int, strong: Style, weak: Style
+    ) -> list[list[tuple[str, Style]]]:
         """Return the numbers of a pair, a line each, as many as its pictures are high."""
         ranking, k, plain = self.ranking, self.shown[index], Style()
         run = self.thumbnails.run
@@ -134,11 +137,10 @@ class PairGallery(Gallery):
             [("blend ", weak), (blend, plain)],
             [("p ", weak), (chance(float(ranking.p_value[k])), plain)],
         ]
+        names = [PurePath(run.classes[c].source).name for c in (i, j)]
+        numbers = [f" #{run.classes[c].source_index}" for c in (i, j)]
         extra = [
-            [
-                (PurePath(run.classes[c].source).name, weak),
-                (f" #{run.classes[c].source_index}", weak),
-            ]
-            for c in (i, j)
+            [(shortened(name, width - len(place), names) + place, weak)]
+            for name, place in zip(names, numbers, strict=True)
         ]
         return [*lines, *extra]
