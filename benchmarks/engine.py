@@ -12,6 +12,7 @@ from cryocorr_tui.core.model import PAIR_FIELDS, ClassAverage, FloatArray, Setti
 from cryocorr_tui.core.preprocessing import prepare
 from cryocorr_tui.core.similarity import PairScorer, tile_size
 from cryocorr_tui.core.simulation import SimulatedSet, SimulationSettings, simulate_class_averages
+from cryocorr_tui.core.spectral import weighted
 
 __all__ = ["FIELD", "as_classes", "score_all", "simulated"]
 
@@ -50,7 +51,7 @@ def score_all(
     dict of (n, n) float32
         Each of `PAIR_FIELDS`; NaN on and below the diagonal.
     """
-    working = prepare(classes, settings)
+    working = weighted(prepare(classes, settings), settings.spectral_weighting)
     n, box = working.images.shape[:2]
     backend = Backend("cpu")
     memory = backend.free_memory() / 2
