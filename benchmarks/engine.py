@@ -13,6 +13,7 @@ from cryocorr_tui.core.preprocessing import prepare
 from cryocorr_tui.core.scheduling import score_tiles
 from cryocorr_tui.core.similarity import PairScorer, tile_size
 from cryocorr_tui.core.simulation import SimulatedSet, SimulationSettings, simulate_class_averages
+from cryocorr_tui.core.spectral import weighted
 from cryocorr_tui.core.store import Tile
 
 __all__ = ["FIELD", "as_classes", "score_all", "simulated"]
@@ -52,7 +53,7 @@ def score_all(
     dict of (n, n) float32
         Each of `PAIR_FIELDS`; NaN on and below the diagonal.
     """
-    working = prepare(classes, settings)
+    working = weighted(prepare(classes, settings), settings.spectral_weighting)
     n, box = working.images.shape[:2]
     backend = Backend("cpu")
     memory = backend.free_memory() / 2

@@ -45,13 +45,15 @@ BLENDS = {
     "equal": MetricWeights(1, 1, 1),
 }
 AS_SEARCHED = "default, as searched"
+RINGS_WEIGHTED = "the same, rings weighted by SNR"
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """Scores of the same-view pairs of one set and of its negatives.
 
-    Both map "ncc", "ssim", "nmi", "frc" (1 / period of the crossing) and `AS_SEARCHED` to (m,).
+    Both map "ncc", "ssim", "nmi", "frc" (1 / period of the crossing), `AS_SEARCHED` and
+    `RINGS_WEIGHTED` to (m,).
     """
 
     case: Case
@@ -95,8 +97,13 @@ def _evidence(made: LabelledSet, snr: str, *, box: int) -> Iterator[Evidence]:
     """Score a set, and yield the evidence with hard negatives and, where more exist, with all."""
     found = score_all(made.classes, Settings(weights=ONLY["ncc"], box=box))
     searched = score_all(made.classes, Settings(box=box))
+    weighted = score_all(made.classes, Settings(box=box, spectral_weighting="snr"))
     scores = {name: found[name] for name in METRICS}
-    scores |= {"frc": np.reciprocal(found["frc_resolution_px"]), AS_SEARCHED: searched["blend"]}
+    scores |= {
+        "frc": np.reciprocal(found["frc_resolution_px"]),
+        AS_SEARCHED: searched["blend"],
+        RINGS_WEIGHTED: weighted["blend"],
+    }
     counted = np.triu(made.considered, 1)
     same, others = counted & made.same, counted & ~made.same
 
@@ -129,6 +136,7 @@ def _by_case(evidence: list[Evidence]) -> Table:
         "FRC crossing": "frc",
         **BLENDS,
         AS_SEARCHED: AS_SEARCHED,
+        RINGS_WEIGHTED: RINGS_WEIGHTED,
     }
     columns = [_areas(evidence, score) for score in scores.values()]
     rows: list[tuple[Cell, ...]] = [

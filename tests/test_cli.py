@@ -16,7 +16,13 @@ from rich.console import Console
 
 from cryocorr_tui.cli import main, summary
 from cryocorr_tui.cli.console import data_console
-from cryocorr_tui.cli.parser import COMMANDS, MATRICES, METRICS, build_parser
+from cryocorr_tui.cli.parser import (
+    COMMANDS,
+    MATRICES,
+    METRICS,
+    SPECTRAL_WEIGHTINGS,
+    build_parser,
+)
 from cryocorr_tui.cli.progress import Lines
 from cryocorr_tui.cli.summary import print_summary
 from cryocorr_tui.core import analysis, model, montage_cutting, simulation, store
@@ -110,6 +116,7 @@ def test_a_device_is_taken_as_it_is_written(device: str) -> None:
         ("--seed -1", "'-1' is not a whole number of 0 or more"),
         ("--as stack", "invalid choice: 'stack'"),
         ("--quality-weight -2", "'-2' is not a number of 0 or more"),
+        ("--spectral-weighting white", "invalid choice: 'white'"),
         ("--min-score 2", "'2' is not a number from 0 to 1"),
         ("--matrix ncc,mi", "'mi' is none of ncc, ssim, nmi, blend, frc_resolution_px"),
         ("--resume --overwrite", "not allowed with argument"),
@@ -171,6 +178,7 @@ def test_an_output_folder_must_be_named(command: list[str]) -> None:
 
 def test_the_parser_knows_the_metrics_of_the_core() -> None:
     assert METRICS == model.METRICS
+    assert SPECTRAL_WEIGHTINGS == model.SPECTRAL_WEIGHTINGS
     assert set(MATRICES) == set(store.SYMMETRIC_FIELDS)
 
 
@@ -196,7 +204,7 @@ def test_every_option_reaches_the_settings(faked: Callable[..., FakeRun]) -> Non
     options = (
         "--device cuda:1 --max-shift 5.5 --no-mirror --weights ncc=2,nmi=1 --pixel-size 2.03 "
         "--box 96 --mask-diameter 180 --memory 4 --seed 7 --as montage --quality-weight 0 "
-        "--bottom-up --resume --min-score 0.25 --matrix ncc,ssim,ncc"
+        "--bottom-up --resume --min-score 0.25 --matrix ncc,ssim,ncc --spectral-weighting snr"
     )
     assert main([*ANALYZE, *options.split()]) == 0
     assert run.called_with["settings"] == Settings(
@@ -212,6 +220,7 @@ def test_every_option_reaches_the_settings(faked: Callable[..., FakeRun]) -> Non
         seed=7,
         reading="montage",
         bottom_up=True,
+        spectral_weighting="snr",
     )
     assert run.called_with["resume"] is True
     assert run.called_with["matrices"] == ("ncc", "ssim")

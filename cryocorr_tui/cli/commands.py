@@ -239,6 +239,7 @@ def _search_settings(options: argparse.Namespace) -> Settings:
         max_shift=options.max_shift,
         mirror=not options.no_mirror,
         quality_weight=options.quality_weight,
+        spectral_weighting=options.spectral_weighting,
         pixel_size=options.pixel_size,
         box=options.box,
         memory=options.memory,

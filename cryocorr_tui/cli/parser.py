@@ -18,6 +18,7 @@ COMMANDS = ("app", "detect", "analyze", "match", "dic", "simulate", "demo", "doc
 # Named here and not taken from the core, which would import numpy before --help can answer; a test
 # holds the two equal.
 METRICS = ("ncc", "ssim", "nmi")
+SPECTRAL_WEIGHTINGS = ("none", "snr")
 MATRICES = (*METRICS, "blend", "frc_resolution_px")
 SMALLEST_BOX = 16
 SMALLEST_BLOCK = 8
@@ -229,6 +230,13 @@ def _search_options() -> argparse.ArgumentParser:
         default=1.0,
         help="power of the mean quality of both classes that the score is multiplied by "
         "(default: 1; 0 switches it off)",
+    )
+    search.add_argument(
+        "--spectral-weighting",
+        choices=SPECTRAL_WEIGHTINGS,
+        default="none",
+        help="snr weighs the rings of Fourier space by how far they stand out of the noise at the "
+        "rim of the mask (default: none)",
     )
     return options
 

@@ -48,6 +48,7 @@ from cryocorr_tui.core.run_recipe import Recipe, squares_of
 from cryocorr_tui.core.run_tables import write_run_tables
 from cryocorr_tui.core.scheduling import score_tiles
 from cryocorr_tui.core.similarity import PairScorer, column_band, tile_size, warm_up
+from cryocorr_tui.core.spectral import weighted
 from cryocorr_tui.core.store import RunStore, Tile
 from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
 
@@ -278,6 +279,7 @@ def _prepare(
     with _timed(timings, "scoring quality"):
         quality = quality_of(working)
         yield StageProgressed("scoring quality", len(classes))
+    working = weighted(working, settings.spectral_weighting)  # quality is of the plain pictures
     fingerprint = _fingerprint(working, settings, backends[0], split)
     prepare_output(output, overwrite=overwrite, resume=resume, own=RUN_FILES)
     recipe = Recipe(

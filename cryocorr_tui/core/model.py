@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 __all__ = [
     "METRICS",
     "PAIR_FIELDS",
+    "SPECTRAL_WEIGHTINGS",
     "ClassAverage",
     "Detection",
     "DisplacementField",
@@ -45,6 +46,8 @@ __all__ = [
 FloatArray = NDArray[np.float32]
 
 METRICS = ("ncc", "ssim", "nmi")
+
+SPECTRAL_WEIGHTINGS = ("none", "snr")  # of the Fourier rings, before search and metrics
 
 # What the store keeps of each pair, in this order, float32. Shifts and the FRC period are in pixels
 # of the source box, ``mirrored`` is 0 or 1, what was not scored is NaN in every field.
@@ -437,7 +440,8 @@ class Settings:
     for in a montage (pixels), ``bottom_up`` counts its rows from the bottom, ``reference`` names
     one view to hunt instead of all squares, ``reference_scales`` the range of its scales (picture
     pixels per reference pixel), ``reference_threshold`` the least correlation of a hit (None: from
-    decoys), ``quality_weight`` ≥ 0 (0 switches the weighting off).
+    decoys), ``quality_weight`` ≥ 0 (0 switches the weighting off), ``spectral_weighting`` one of
+    `SPECTRAL_WEIGHTINGS`.
     """
 
     device: str = "auto"
@@ -456,6 +460,7 @@ class Settings:
     reference: str | None = None
     reference_scales: tuple[float, float] = (0.7, 1.4)
     reference_threshold: float | None = None
+    spectral_weighting: str = "none"
 
 
 def settings_from(told: Mapping[str, Any]) -> Settings:

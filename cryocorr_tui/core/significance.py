@@ -24,15 +24,17 @@ from cryocorr_tui.core.model import FloatArray
 
 __all__ = ["FEWEST_PAIRS", "POSES", "FalseDiscoveryRate", "Null", "fit_null"]
 
-POSES = 30
+POSES = 10
 FEWEST_PAIRS = 20
 
 # Quantile of the pairs of one class that tells its level: low, since up to half of them may be
 # matches.
-LEVEL = 0.3
+LEVEL = 0.2
 
-# Quantiles of all residuals that tell mean and deviation.
-BULK = (0.3, 0.5)
+# Quantiles of all residuals that tell mean and deviation. Both lie above `LEVEL`: a fitted level
+# draws the residuals of its class towards that quantile from either side, and a deviation read
+# across it would be too small, the more so the fewer the classes.
+BULK = (0.35, 0.5)
 
 # Of a class with fewer partners than these only a part of the level that they tell is believed: a
 # single partner would explain its own pair away.

@@ -425,6 +425,7 @@ def test_resuming_in_a_missing_or_an_empty_folder_starts_afresh(
         {"box": 24},
         {"mask_diameter": MaskDiameter(20, "px")},
         {"seed": 1},
+        {"spectral_weighting": "snr"},
     ],
     ids=lambda other: next(iter(other)),
 )
@@ -455,6 +456,16 @@ def test_what_only_shapes_the_tables_may_change_on_resuming(
     list(analyze([stack], tmp_path, unweighted, resume=True))
     assert column(tmp_path / "pairs.csv", "blend") == column(finished / "pairs.csv", "blend")
     assert set(column(tmp_path / "pairs.csv", "weight")) - {""} == {"1.0"}
+
+
+def test_weighted_rings_change_the_scores_but_not_the_quality(
+    stack: Path, finished: Path, tmp_path: Path
+) -> None:
+    list(analyze([stack], tmp_path, replace(SEVERAL_TILES, spectral_weighting="snr")))
+    for table, name, same in (("classes.csv", "quality", True), ("pairs.csv", "blend", False)):
+        assert (column(tmp_path / table, name) == column(finished / table, name)) is same
+    told = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    assert told["settings"]["spectral_weighting"] == "snr"
 
 
 @pytest.mark.parametrize("option", ["resume", "overwrite"])

@@ -64,6 +64,7 @@ async def test_what_is_typed_is_what_the_next_run_is_made_with(stack: Path) -> N
         assert app.session.settings == Settings(device="cpu")
         await pilot.press("O")
         app.screen.query_one(Tick).value = False
+        app.screen.query_one("#option-spectral_weighting", Choice).action_turn(1)
         await pilot.press("enter")
         await with_options(
             pilot, pixel_size="3.1", max_shift="2", mask_diameter="24px", quality_weight="0"
@@ -75,6 +76,7 @@ async def test_what_is_typed_is_what_the_next_run_is_made_with(stack: Path) -> N
             max_shift=2.0,
             mask_diameter=MaskDiameter(24, "px"),
             quality_weight=0.0,
+            spectral_weighting="snr",
         )
         await pilot.press("r")
         await until(pilot, idle(app))
@@ -82,7 +84,9 @@ async def test_what_is_typed_is_what_the_next_run_is_made_with(stack: Path) -> N
         assert app.session.run.settings == app.session.settings
         assert app.session.run.classes[0].pixel_size == 3.1
         await with_options(pilot, pixel_size="", max_shift="", mask_diameter="")
-        assert app.session.settings == Settings(device="cpu", mirror=False, quality_weight=0.0)
+        assert app.session.settings == Settings(
+            device="cpu", mirror=False, quality_weight=0.0, spectral_weighting="snr"
+        )
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,19 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
 from cryocorr_tui.core.errors import SettingsError
-from cryocorr_tui.core.model import METRICS, MaskDiameter, MetricWeights, Settings
+from cryocorr_tui.core.model import (
+    METRICS,
+    MaskDiameter,
+    MetricWeights,
+    Settings,
+)
 from cryocorr_tui.core.preprocessing import SMALLEST_WORKING_BOX
 from cryocorr_tui.tui.widgets.knobs import Choice, Field, Tick
 
 __all__ = ["RunOptions"]
 
 READINGS = ("auto", "images", "montage")
+
 
 # What stands before a field, and in it while it is empty.
 FIELDS = {
@@ -62,6 +68,13 @@ class RunOptions(ModalScreen[Settings | None]):
                 with Horizontal():
                     yield Label("pictures are")
                     yield Choice(READINGS, self._settings.reading, id="option-reading")
+                with Horizontal():
+                    yield Label("weight of rings")
+                    yield Choice(
+                        WEIGHTINGS,
+                        self._settings.spectral_weighting,
+                        id="option-spectral_weighting",
+                    )
                 mirror = self._settings.mirror
                 yield Tick("try mirror images", mirror, id="option-mirror", compact=True)
             yield Static(id="options-problem", markup=False)
@@ -102,7 +115,8 @@ class RunOptions(ModalScreen[Settings | None]):
             box=self._working_box(),
             quality_weight=self._number("quality_weight", default=defaults.quality_weight),
             weights=MetricWeights(**weights),
-            reading=self.query_one(Choice).value,
+            reading=self.query_one("#option-reading", Choice).value,
+            spectral_weighting=self.query_one("#option-spectral_weighting", Choice).value,
             mirror=self.query_one(Tick).value,
         )
 
