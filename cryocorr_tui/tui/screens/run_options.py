@@ -71,7 +71,7 @@ class RunOptions(ModalScreen[Settings | None]):
                 with Horizontal():
                     yield Label("weight of rings")
                     yield Choice(
-                        WEIGHTINGS,
+                        SPECTRAL_WEIGHTINGS,
                         self._settings.spectral_weighting,
                         id="option-spectral_weighting",
                     )
