@@ -15,6 +15,7 @@ from textual.widgets import Button, Input, Label, Static
 from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.model import (
     METRICS,
+    SPECTRAL_WEIGHTINGS,
     MaskDiameter,
     MetricWeights,
     Settings,
