@@ -70,6 +70,7 @@ def open_app(
             "The app needs a terminal; without one, run cryocorr analyze INPUT ... -o DIR."
         )
 
+    sys.setswitchinterval(0.001)  # seconds; a key must not wait long for the threads of a run
     gc.disable()  # until the first frame, which it would delay by a sixth, with nothing to collect
 
     from cryocorr_tui.tui.graphics.terminal import probe
