@@ -184,8 +184,8 @@ def prepare_output(
     except OSError as error:
         raise output_error(folder, error) from error
     with folder_lock(folder):
-        if overwrite:
-            _remove(ours)
+        # What a killed run left half written is of no use to anybody.
+        _remove(ours if overwrite else {path for path in ours if PARTIAL in path.name})
         _try_writing(folder)
 
 

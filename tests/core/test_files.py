@@ -152,6 +152,13 @@ def test_resume_keeps_what_is_there(tmp_path: Path) -> None:
     assert names(tmp_path) == {"run.json"}
 
 
+def test_resume_clears_away_what_a_killed_run_left_half_written(tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text("whole")
+    (tmp_path / ".pairs.0123abcd.partial.csv").write_text("hal")
+    prepare_output(tmp_path, overwrite=False, resume=True)
+    assert [path.name for path in tmp_path.iterdir() if "lock" not in path.name] == ["classes.csv"]
+
+
 def test_resume_on_a_missing_or_empty_folder_is_a_fresh_start(tmp_path: Path) -> None:
     prepare_output(tmp_path / "new", overwrite=False, resume=True)
     prepare_output(tmp_path / "new", overwrite=False, resume=True)
