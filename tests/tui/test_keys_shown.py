@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import runpy
 from collections import Counter
 from pathlib import Path
@@ -50,3 +51,14 @@ def test_the_page_of_keys_is_up_to_date_and_an_id_is_of_one_action() -> None:
     assert listing["PAGE"].read_text(encoding="utf-8") == listing["page"](), "run docs/list_keys.py"
     counts = Counter(binding.id for binding in listing["bindings"]())
     assert max(counts.values()) == 1, counts.most_common(3)
+
+
+async def test_keys_that_are_no_longer_shown_are_let_go(finished_run: Run) -> None:
+    app = app_of(finished_run)
+    async with app.run_test(size=(100, 30)) as pilot:
+        for _ in range(12):
+            await pilot.press("3", "4", "5")
+        shown = sum(len(screen.query(FooterKey)) for screen in app.screen_stack)
+        gc.collect()
+        alive = sum(isinstance(thing, FooterKey) for thing in gc.get_objects())
+        assert 0 < shown <= alive <= 100  # some on each of six screens, and not those of 36 changes

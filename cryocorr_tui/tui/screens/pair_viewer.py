@@ -17,7 +17,7 @@ from textual.containers import Horizontal, Vertical
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import Worker, WorkerState, get_current_worker
 
 from cryocorr_tui.core.errors import CryocorrError
@@ -31,6 +31,7 @@ from cryocorr_tui.tui.pair_table import (
     rows_of_classes,
     rows_of_pair,
 )
+from cryocorr_tui.tui.widgets.keys_bar import KeysBar
 from cryocorr_tui.tui.widgets.picture import Picture, View
 from cryocorr_tui.tui.widgets.status_line import StatusLine
 
@@ -236,7 +237,7 @@ class PairViewer(Screen[None]):
                 yield Vertical(id="viewer-plots")
         yield Static(id="viewer-summary")
         yield StatusLine()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeysBar(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Show the first pair."""

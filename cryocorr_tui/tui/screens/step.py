@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from cryocorr_tui.tui.session import Changed, Session
+from cryocorr_tui.tui.widgets.keys_bar import KeysBar
 from cryocorr_tui.tui.widgets.status_line import StatusLine
 from cryocorr_tui.tui.widgets.steps_bar import StepsBar
 
@@ -40,7 +40,7 @@ class StepScreen(Screen[None]):
         yield StepsBar(self.STEP)
         yield from self.compose_step()
         yield StatusLine()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeysBar(compact=True, show_command_palette=False)
 
     def compose_step(self) -> ComposeResult:
         """Lay out the step itself."""
