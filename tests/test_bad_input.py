@@ -120,7 +120,7 @@ def test_a_star_file(refused: Refused) -> None:
 def test_a_folder_as_input(refused: Refused) -> None:
     Path("classes").mkdir()
     told = refused("analyze", "classes", "-o", "out")
-    assert told == "classes: this folder holds no file; check the name and the folder."
+    assert told == "classes: this folder holds no file with images; check the name and the folder."
 
 
 def test_a_volume(refused: Refused) -> None:

@@ -115,7 +115,7 @@ def test_a_device_is_taken_as_it_is_written(device: str) -> None:
         ("--memory 0", "'0' is not a number above 0"),
         ("--seed -1", "'-1' is not a whole number of 0 or more"),
         ("--as stack", "invalid choice: 'stack'"),
-        ("--quality-weight -2", "'-2' is not a number of 0 or more"),
+        ("--quality-weight -2", "'-2' is not a number from 0 to 100"),
         ("--spectral-weighting white", "invalid choice: 'white'"),
         ("--min-score 2", "'2' is not a number from 0 to 1"),
         ("--matrix ncc,mi", "'mi' is none of ncc, ssim, nmi, blend, frc_resolution_px"),
@@ -450,8 +450,9 @@ def test_a_reader_that_goes_away_is_no_reason_to_complain() -> None:
 
 
 def test_the_demo_runs_over_the_stack_and_a_montage_at_the_pixel_size_of_the_stack(
-    faked: Callable[..., FakeRun], monkeypatch: pytest.MonkeyPatch
+    faked: Callable[..., FakeRun], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(summary, "print_summary", lambda *_, **__: None)
     run = faked(FINISHED)
     assert main(["demo", "--device", "cpu"]) == 0
@@ -461,7 +462,9 @@ def test_the_demo_runs_over_the_stack_and_a_montage_at_the_pixel_size_of_the_sta
     assert montage.is_file()
     assert run.called_with["settings"].device == "cpu"
     assert run.called_with["output"] == Path("cryocorr_demo")
-    assert run.called_with["overwrite"] is True
+    Path("cryocorr_demo").mkdir()  # with results, which stay
+    assert main(["demo", "--device", "cpu"]) == 0
+    assert run.called_with["output"] == Path("cryocorr_demo-2")
 
 
 # Reports

@@ -184,16 +184,18 @@ def demo(options: argparse.Namespace) -> None:
     from cryocorr_tui.cli.opening import on_terminal, open_app
     from cryocorr_tui.cli.summary import print_summary
     from cryocorr_tui.core import analysis
+    from cryocorr_tui.core.files import numbered_folder
     from cryocorr_tui.core.model import Settings
     from cryocorr_tui.core.resources import sample_data
 
     began = time.perf_counter()
     settings = Settings(device=options.device, pixel_size=DEMO_PIXEL_SIZE)
     inputs = [sample_data() / name for name in DEMO_INPUTS]
+    output = numbered_folder(DEMO_FOLDER) if DEMO_FOLDER.exists() else DEMO_FOLDER
     if on_terminal():
-        open_app(inputs, settings, output=DEMO_FOLDER, graphics=options.graphics, anew=True)
+        open_app(inputs, settings, output=output, graphics=options.graphics, anew=True)
         return
-    finished = _follow(analysis.analyze(inputs, DEMO_FOLDER, settings, overwrite=True))
+    finished = _follow(analysis.analyze(inputs, output, settings))
     seconds = time.perf_counter() - began
     print_summary(data_console(), finished, truth=sample_data() / "truth.csv", seconds=seconds)
 

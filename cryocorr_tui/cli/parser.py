@@ -18,6 +18,8 @@ COMMANDS = ("app", "detect", "analyze", "match", "dic", "simulate", "demo", "doc
 # Named here and not taken from the core, which would import numpy before --help can answer; a test
 # holds the two equal.
 METRICS = ("ncc", "ssim", "nmi")
+MOST_ANGSTROM, MOST_WEIGHT = 1e6, 100.0
+LEAST_SCALE, MOST_SCALE = 0.1, 10.0  # further ones take hours and gigabytes
 SPECTRAL_WEIGHTINGS = ("none", "snr")
 MATRICES = (*METRICS, "blend", "frc_resolution_px")
 SMALLEST_BOX = 16
@@ -161,7 +163,7 @@ def _reading_options() -> argparse.ArgumentParser:
     )
     options.add_argument(
         "--pixel-size",
-        type=_number(0.0, exclusive=True),
+        type=_number(0.0, MOST_ANGSTROM, exclusive=True),
         metavar="Å",
         help="Å per pixel of the inputs (default: from the files, else unknown)",
     )
@@ -225,7 +227,7 @@ def _search_options() -> argparse.ArgumentParser:
     )
     search.add_argument(
         "--quality-weight",
-        type=_number(0.0),
+        type=_number(0.0, MOST_WEIGHT),
         metavar="W",
         default=1.0,
         help="power of the mean quality of both classes that the score is multiplied by "
@@ -526,14 +528,17 @@ def _number(
 
 
 def _range(text: str) -> tuple[float, float]:
-    read = _number(0.0, exclusive=True)
+    read = _number(LEAST_SCALE, MOST_SCALE)
     try:
         low, high = (read(part) for part in text.split(","))
     except (argparse.ArgumentTypeError, ValueError):
         low, high = 1.0, 0.0
     if low <= high:
         return low, high
-    raise argparse.ArgumentTypeError(f"{text!r} is not a range: give LOW,HIGH as in 0.7,1.4")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a range: give LOW,HIGH as in 0.7,1.4, "
+        f"from {LEAST_SCALE:g} to {MOST_SCALE:g}"
+    )
 
 
 def _whole(low: int) -> Callable[[str], int]:

@@ -416,6 +416,12 @@ def _group(run: Run, found: Survey) -> tuple[Groups | None, Notice]:
         )
     blend = store.symmetric("blend", slice(None), slice(None))
     groups = group_classes(blend, quality=run.quality.quality, null=found.null)
+    if len(groups.representatives) == np.count_nonzero(groups.labels):
+        return groups, Notice(
+            f"No two class averages are in one group: {groups.criterion}, which no pair reaches. "
+            "Some may show one view all the same: see the best pairs, or move the cut on the "
+            "screen Groups of the app."
+        )
     return groups, Notice(f"Groups: {groups.criterion}.", warning=False)
 
 

@@ -259,6 +259,11 @@ def check_output(
         return set()
     except OSError as error:
         raise output_error(folder, error) from error
+    if STORE_NAME in own and folder / STORE_NAME in found and not (overwrite or resume):
+        raise OutputError(
+            f"{folder}: the output folder holds a run; pass --resume to go on with it, or "
+            "--overwrite to replace it, or choose another one."
+        )
     if found and not (overwrite or resume):
         raise OutputError(
             f"{folder}: the output folder is not empty; choose another one, or pass --overwrite to"

@@ -46,6 +46,10 @@ __all__ = [
     "to_class_averages",
 ]
 
+# What stands in a folder beside images and holds none.
+BESIDE_IMAGES = frozenset(
+    [".star", ".cs", ".json", ".txt", ".csv", ".log", ".md", ".pdf", ".job", ".sh", ".py"]
+)
 INSIDE = 0.75  # of a hit's box lies in one square, where the picture has a grid
 
 
@@ -114,8 +118,8 @@ def expand_set(name: str) -> list[Path]:
     Parameters
     ----------
     name : str
-        A path, or a pattern of `Path.glob` where no such file exists. Hidden files of a folder are
-        left out; the files come in the order of their names, numbers in them by value.
+        A path, or a pattern of `Path.glob` where no such file exists. Of a folder, hidden files and
+        `BESIDE_IMAGES` are left out; files come in the order of their names, numbers by value.
 
     Raises
     ------
@@ -131,7 +135,8 @@ def expand_set(name: str) -> list[Path]:
     if path.is_dir():
         files = [file for file in path.iterdir() if file.is_file()]
         files = [file for file in files if not file.name.startswith(".")]
-        missing = "this folder holds no file"
+        files = [file for file in files if file.suffix.lower() not in BESIDE_IMAGES]
+        missing = "this folder holds no file with images"
     elif path.exists() or not any(wildcard in name for wildcard in "*?["):
         return [path]
     else:

@@ -160,6 +160,14 @@ class CryocorrApp(PictureHost[None]):
         elif self._saved is not None:
             self._offer(self._saved)
 
+    def let_closed_go(self) -> None:
+        """Forget closed widgets that watched the app.
+
+        Textual does so only when what they watched changes, which a theme rarely does.
+        """
+        for watchers in getattr(self, "__watchers", {}).values():
+            watchers[:] = [watcher for watcher in watchers if not watcher[0]._closing]
+
     def _end_with_the_terminal(self) -> None:
         """Leave in order when the line drops or the machine goes down."""
         loop = asyncio.get_running_loop()

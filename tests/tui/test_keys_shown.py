@@ -15,6 +15,7 @@ from textual.widgets._footer import FooterKey
 from cryocorr_tui.core.run import Run
 from cryocorr_tui.tui.app import STEPS
 from cryocorr_tui.tui.screens.help import HelpScreen
+from cryocorr_tui.tui.screens.pair_viewer import Panel
 
 MOST_KEYS = 7
 LIST_KEYS = Path(__file__).parents[2] / "docs" / "list_keys.py"
@@ -62,3 +63,14 @@ async def test_keys_that_are_no_longer_shown_are_let_go(finished_run: Run) -> No
         gc.collect()
         alive = sum(isinstance(thing, FooterKey) for thing in gc.get_objects())
         assert 0 < shown <= alive <= 100  # some on each of six screens, and not those of 36 changes
+
+
+async def test_a_viewer_that_is_closed_is_let_go(finished_run: Run) -> None:
+    app = app_of(finished_run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("3")
+        for _ in range(6):
+            await pilot.press("enter", "escape")
+        gc.collect()
+        panels = sum(isinstance(thing, Panel) for thing in gc.get_objects())
+        assert panels <= 12  # four of each viewer, of which the last ones may linger

@@ -241,6 +241,7 @@ class PairViewer(Screen[None]):
 
     def on_mount(self) -> None:
         """Show the first pair."""
+        self.cryocorr.let_closed_go()
         run = self.cryocorr.session.run
         assert run is not None, "the viewer needs a run"
         self._run = run

@@ -95,13 +95,20 @@ class ProfilePlot(_Plot):
         for mirrored in (not pose.mirrored, pose.mirrored):
             values = profile.of(mirrored)
             if not np.isnan(values).any():
-                name, weak = ("mirrored" if mirrored else "not mirrored"), mirrored != pose.mirrored
+                weak = mirrored != pose.mirrored
                 colour = self._colour("foreground" if weak else "primary", weak=weak)
-                plot.plot(ANGLES, values, marker="braille", label=name, color=colour)
+                plot.plot(ANGLES, values, marker="braille", color=colour)
                 lowest = min(lowest, float(values.min()))
         if not math.isnan(ncc):
             plot.scatter([pose.rotation], [ncc], marker="●", color=self._colour("warning"))
         plot.xlim(0, 360)
         plot.xticks([0, 90, 180, 270, 360])
-        plot.xlabel("rotation (°)")
+        # Not as a legend, which would lie over the curves.
+        plot.xlabel(
+            f"rotation (°), {_drawn(pose.mirrored)} bright, {_drawn(not pose.mirrored)} dim"
+        )
         self._end(lowest)
+
+
+def _drawn(mirrored: bool) -> str:
+    return "mirrored" if mirrored else "not mirrored"
