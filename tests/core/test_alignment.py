@@ -45,8 +45,6 @@ def assert_same_pose(found, expected, *, degrees=DEGREES, pixels=PIXELS):
 
 
 @pytest.mark.parametrize("box", [32, 33])
-@pytest.mark.parametrize("mirrored", [False, True])
-@pytest.mark.parametrize("box", [32, 33])
 def test_a_picture_twice_as_fine_is_its_fourier_resampling(box):
     images = disc_noise(3, box) + 0.5
     expected = fourier_resample(images, OVERSAMPLING * box)
@@ -55,9 +53,12 @@ def test_a_picture_twice_as_fine_is_its_fourier_resampling(box):
     assert fine.flags.c_contiguous
     # Waves of the highest frequency lie on the grid of an even box in two ways.
     np.testing.assert_allclose(fine, expected, atol=2e-3)
-    np.testing.assert_allclose(fine[:, ::2, ::2], images, atol=1e-5)
+    first = box % 2  # the centre of an odd box goes to an odd pixel
+    np.testing.assert_allclose(fine[:, first::2, first::2], images, atol=1e-5)
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("box", [32, 33])
 def test_sampling_follows_the_sampling_matrix_of_the_pose(box, mirrored):
     image = disc_noise(1, box, seed=2)[0]
     pose = Pose(37, 1.3, -2.2, mirrored)
