@@ -15,11 +15,12 @@ __all__ = ["COMMANDS", "build_parser"]
 
 COMMANDS = ("app", "detect", "analyze", "match", "dic", "simulate", "demo", "doctor")
 
+MOST_ANGSTROM, MOST_WEIGHT = 1e6, 100.0
+LEAST_SCALE, MOST_SCALE = 0.1, 10.0  # further ones take hours and gigabytes
+
 # Named here and not taken from the core, which would import numpy before --help can answer; a test
 # holds the two equal.
 METRICS = ("ncc", "ssim", "nmi")
-MOST_ANGSTROM, MOST_WEIGHT = 1e6, 100.0
-LEAST_SCALE, MOST_SCALE = 0.1, 10.0  # further ones take hours and gigabytes
 SPECTRAL_WEIGHTINGS = ("none", "snr")
 MATRICES = (*METRICS, "blend", "frc_resolution_px")
 SMALLEST_BOX = 16
