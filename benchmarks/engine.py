@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.budget import Budget
 from cryocorr_tui.core.model import PAIR_FIELDS, ClassAverage, FloatArray, Settings
 from cryocorr_tui.core.preprocessing import prepare
 from cryocorr_tui.core.scheduling import score_tiles
-from cryocorr_tui.core.similarity import PairScorer, tile_size
+from cryocorr_tui.core.similarity import PairScorer
 from cryocorr_tui.core.simulation import SimulatedSet, SimulationSettings, simulate_class_averages
 from cryocorr_tui.core.spectral import weighted
 from cryocorr_tui.core.store import Tile
@@ -54,14 +55,13 @@ def score_all(
         Each of `PAIR_FIELDS`; NaN on and below the diagonal.
     """
     working = weighted(prepare(classes, settings), settings.spectral_weighting)
-    n, box = working.images.shape[:2]
-    backend = Backend("cpu")
-    memory = backend.free_memory() / 2
+    n, backend = len(working.images), Backend("cpu")
+    budget = Budget.of(working, backend.free_memory() / 2, on_card=False)
     fields = np.full((len(PAIR_FIELDS), n, n), np.nan, dtype=np.float32)
     scored = score_tiles(
-        _tiles(n, tile_size(n, box, memory)),
+        _tiles(n, budget.tile(n)),
         [backend],
-        lambda on: PairScorer(working, settings, on, memory=memory),
+        lambda on: PairScorer(working, settings, on, memory=budget.memory),
     )
     for tile, block in scored:
         fields[:, tile.rows, tile.cols] = block

@@ -23,13 +23,14 @@ from benchmarks.measuring import Cell, Options, Table
 from benchmarks.search import MAX_SHIFT, coarse_operations
 from cryocorr_tui.core.analysis import CARD_SHARE
 from cryocorr_tui.core.backend import Backend, choose_backends
+from cryocorr_tui.core.budget import Budget
 from cryocorr_tui.core.errors import DeviceError
 from cryocorr_tui.core.metrics import BINS, SSIM_WINDOW
 from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray, Settings
 from cryocorr_tui.core.polar import PolarGrid, shift_lattice
 from cryocorr_tui.core.preprocessing import WorkingSet, prepare
 from cryocorr_tui.core.scheduling import score_tiles
-from cryocorr_tui.core.similarity import PairScorer, tile_size, warm_up
+from cryocorr_tui.core.similarity import PairScorer, warm_up
 from cryocorr_tui.core.store import RunStore
 
 __all__ = ["Work", "run", "tables", "work_of_a_pair"]
@@ -217,9 +218,8 @@ def _many(images: FloatArray, n: int) -> FloatArray:
 
 
 def _store_all(working: WorkingSet, backend: Backend) -> None:
-    n, box = working.images.shape[:2]
-    memory = CARD_SHARE * backend.memory().free
-    tile = tile_size(n, box, memory, on_card=not backend.is_host)
+    n, memory = len(working.images), CARD_SHARE * backend.memory().free
+    tile = Budget.of(working, memory, on_card=not backend.is_host).tile(n)
     with (
         tempfile.TemporaryDirectory() as folder,
         RunStore.create(folder, n=n, tile=tile, fingerprint="", manifest={}) as store,

@@ -28,7 +28,7 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def command(name: str, stacks: list[Path], folder: Path, *options: str) -> list[str]:
     """A run in tiles of 8 × 8 classes."""
     run = [sys.executable, "-m", "cryocorr_tui", name, *map(str, stacks), "-o", str(folder)]
-    return [*run, "--memory", "0.004", "--device", "cpu", *options]
+    return [*run, "--memory", "0.09", "--device", "cpu", *options]
 
 
 def results(folder: Path) -> dict[str, bytes]:

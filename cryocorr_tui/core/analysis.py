@@ -18,6 +18,7 @@ import numpy as np
 
 import cryocorr_tui
 from cryocorr_tui.core.backend import Backend, choose_backends
+from cryocorr_tui.core.budget import OWN, Budget
 from cryocorr_tui.core.errors import InputError
 from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted, TileScored
 from cryocorr_tui.core.files import (
@@ -47,7 +48,7 @@ from cryocorr_tui.core.run import Run
 from cryocorr_tui.core.run_recipe import Recipe, squares_of
 from cryocorr_tui.core.run_tables import write_run_tables
 from cryocorr_tui.core.scheduling import score_tiles
-from cryocorr_tui.core.similarity import PairScorer, column_band, tile_size, warm_up
+from cryocorr_tui.core.similarity import PairScorer, warm_up
 from cryocorr_tui.core.spectral import weighted
 from cryocorr_tui.core.store import RunStore, Tile
 from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
@@ -324,11 +325,13 @@ def _compare(run: Run) -> Generator[Event, None, None]:
         work = sum(_work(tile) for tile in store.tiles())
         behind = sum(_work(tile) for tile in store.tiles() if store.done(tile))
         yield StageStarted("comparing pairs", store.pairs, done, behind / work)
-        memory = _memory(settings, backends)
+        budget = _budget(run.working, settings, backends)
+        missing = (tile for tile in store.tiles(budget.columns) if not store.done(tile))
         scored = score_tiles(
-            _missing(run, memory),
+            missing,
             backends,
-            lambda on: PairScorer(run.working, settings, on, memory=memory),
+            lambda on: PairScorer(run.working, settings, on, memory=budget.memory),
+            lanes=budget.lanes(store.tile),
         )
         with closing(scored):
             for tile, block in scored:
@@ -340,15 +343,6 @@ def _compare(run: Run) -> Generator[Event, None, None]:
     finally:
         for backend in backends:
             backend.release()
-
-
-def _missing(run: Run, memory: float) -> Iterator[Tile]:
-    """Yield the tiles that are not in the store yet, in bands whose columns are made but once."""
-    on_card = not run.backends[0].is_host
-    columns = column_band(run.working.images.shape[-1], memory, on_card=on_card)
-    band = max(1, columns // run.store.tile)
-    tiles = sorted(run.store.tiles(), key=lambda tile: (tile.col // band, tile.row, tile.col))
-    return (tile for tile in tiles if not run.store.done(tile))
 
 
 def _work(tile: Tile) -> int:
@@ -393,12 +387,11 @@ def _store(
         if json.dumps(manifest) != json.dumps(dict(store.manifest)):
             store.note(manifest)
         return store
-    n, box = working.images.shape[:2]
-    on_card = not backends[0].is_host
+    n = len(working.images)
     return RunStore.create(
         output,
         n=n,
-        tile=tile_size(n, box, _memory(settings, backends), on_card=on_card),
+        tile=_budget(working, settings, backends).tile(n),
         split=split,
         fingerprint=fingerprint,
         manifest=manifest,
@@ -408,11 +401,12 @@ def _store(
 def _group(run: Run, found: Survey) -> tuple[Groups | None, Notice]:
     """Group the classes, where memory allows, and say how."""
     store = run.store
-    needed = BYTES_PER_PAIR * store.pairs / 1e9
-    if needed > _memory(run.settings, [Backend("cpu")]) / 1e9:
+    needed = BYTES_PER_PAIR * store.pairs
+    if needed > _budget(run.working, run.settings, [Backend("cpu")]).free:
+        enough = np.ceil((needed + OWN) / 1e8) / 10
         return None, Notice(
-            f"The {store.n} class averages are not grouped: all pairs at once take {needed:.1f} GB "
-            f"of memory; give --resume --memory {np.ceil(needed * 10) / 10:g} for that."
+            f"The {store.n} class averages are not grouped: all pairs at once take "
+            f"{needed / 1e9:.1f} GB of memory; give --resume --memory {enough:g} for that."
         )
     blend = store.symmetric("blend", slice(None), slice(None))
     groups = group_classes(blend, quality=run.quality.quality, null=found.null)
@@ -480,12 +474,15 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def _memory(settings: Settings, backends: Sequence[Backend]) -> float:
-    """Return the bytes of each device that a run may use."""
-    if settings.memory is not None:
-        return settings.memory * 1e9
-    share = HOST_SHARE if backends[0].is_host else CARD_SHARE
-    return share * min(backend.memory().free for backend in backends)
+def _budget(working: WorkingSet, settings: Settings, backends: Sequence[Backend]) -> Budget:
+    """Return how much of each device a run may use."""
+    on_card = not backends[0].is_host
+    if settings.memory is None:
+        share = CARD_SHARE if on_card else HOST_SHARE
+        memory = share * min(backend.memory().free for backend in backends)
+    else:
+        memory = settings.memory * 1e9
+    return Budget.of(working, memory, on_card=on_card)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from scipy import fft
 
 from cryocorr_tui.core.backend import threads_here
 from cryocorr_tui.core.errors import InputError, SettingsError
+from cryocorr_tui.core.memory import room_for
 from cryocorr_tui.core.model import ClassAverage, FloatArray, MaskDiameter, Settings, frozen_array
 
 __all__ = [
@@ -249,7 +250,9 @@ def _blocks(count: int) -> Iterator[slice]:
         yield slice(first, min(first + AT_ONCE, count))
 
 
-def standardise(images: FloatArray, mask: FloatArray) -> FloatArray:
+def standardise(
+    images: FloatArray, mask: FloatArray, *, out: FloatArray | None = None
+) -> FloatArray:
     """Return `images` with zero mean and unit variance inside `mask`; constant ones become 0.
 
     Parameters
@@ -258,13 +261,15 @@ def standardise(images: FloatArray, mask: FloatArray) -> FloatArray:
         Finite pictures.
     mask : (box, box) float32
         0 or 1.
+    out : (n, box, box) float32, optional
+        Where they are put; `images` itself will do.
 
     Returns
     -------
     (n, box, box) float32
     """
     inside = mask > 0
-    result = np.empty(images.shape, dtype=np.float32)
+    result = np.empty(images.shape, dtype=np.float32) if out is None else out
     for some in _blocks(len(images)):
         values = images[some][:, inside].astype(np.float64)
         mean = values.mean(axis=1)
@@ -315,18 +320,19 @@ def prepare(classes: Sequence[ClassAverage], settings: Settings) -> WorkingSet:
     contrast = _contrast_by_source(classes, reasons)
     frame = _common_frame(classes)
     box = _working_box(settings, frame.box)
-    images = np.zeros((len(classes), box, box), dtype=np.float32)
+    images = room_for((len(classes), box, box))
     for index, item in enumerate(classes):
         if not reasons[index]:
             images[index] = frame.bring(item, box)[0] * contrast[index]
     scale = np.array([frame.source_pixels(item) * frame.box / box for item in classes])
     pixel_size = None if frame.pixel_size is None else frame.pixel_size * frame.box / box
     mask = disc_mask(box, _mask_pixels(settings.mask_diameter, frame, box))
-    images = standardise(images, mask)
+    standardise(images, mask, out=images)
     overlay = _overlay(classes, frame, box)
-    for k in np.flatnonzero(overlay[:, mask > 0].mean(axis=1) > MOST_COVERED):
-        reasons[k] = reasons[k] or "is covered by print"
-        images[k] = 0
+    if overlay is not None:
+        for k in np.flatnonzero(overlay[:, mask > 0].mean(axis=1) > MOST_COVERED):
+            reasons[k] = reasons[k] or "is covered by print"
+            images[k] = 0
     for k in np.flatnonzero(~images.any(axis=(1, 2))):
         reasons[k] = reasons[k] or "is constant inside the mask"
     if sum(not reason for reason in reasons) < 2:
@@ -344,15 +350,16 @@ def prepare(classes: Sequence[ClassAverage], settings: Settings) -> WorkingSet:
             f"--max-shift {max_shift:g} is too large for this box; give less than "
             f"{box / 2 * largest_scale:g} px."
         )
+    images.setflags(write=False)
     return WorkingSet(
-        images=frozen_array(images),
+        images=images,
         mask=frozen_array(mask),
         scale=frozen_array(scale, np.float64),
         pixel_size=pixel_size,
         contrast=frozen_array(contrast, np.int8),
         reasons=tuple(reasons),
         max_shift=working_shift,
-        overlay=frozen_array(overlay, bool) if overlay.any() else None,
+        overlay=None if overlay is None else frozen_array(overlay, bool),
         notes=frame.notes,
     )
 
@@ -387,14 +394,16 @@ class _Frame:
         return crop_or_pad(fourier_resample(crop_or_pad(images, source_box), target), box)
 
 
-def _overlay(classes: Sequence[ClassAverage], frame: _Frame, box: int) -> NDArray[np.bool_]:
-    """Return (n, box, box): where print covers the working pixels of each class."""
+def _overlay(classes: Sequence[ClassAverage], frame: _Frame, box: int) -> NDArray[np.bool_] | None:
+    """Return (n, box, box): where print covers the working pixels of each class; None for none."""
+    if all(item.overlay is None for item in classes):
+        return None
     overlay = np.zeros((len(classes), box, box), dtype=bool)
     for index, item in enumerate(classes):
         if item.overlay is not None:
             covered = frame.resampled(item, item.overlay.astype(np.float32), box)
             overlay[index] = covered[0] > COVERED
-    return overlay
+    return overlay if overlay.any() else None
 
 
 def _matching_boxes(side: int, step: float, box: int) -> tuple[int, int]:

@@ -32,7 +32,11 @@ _MOST_LANES = 8  # tiles the host has in work at a time, at most; the cores are 
 
 
 def score_tiles(
-    tiles: Iterable[Tile], backends: Sequence[Backend], scorer_on: Callable[[Backend], PairScorer]
+    tiles: Iterable[Tile],
+    backends: Sequence[Backend],
+    scorer_on: Callable[[Backend], PairScorer],
+    *,
+    lanes: float = math.inf,
 ) -> Generator[tuple[Tile, FloatArray], None, None]:
     """Score tiles on one device or several.
 
@@ -44,6 +48,8 @@ def score_tiles(
         The host alone, or one or several cards.
     scorer_on : callable
         Makes the scorer of a device, in the thread that will use it.
+    lanes : float
+        Tiles that the host has room for at a time.
 
     Yields
     ------
@@ -57,7 +63,7 @@ def score_tiles(
         If the memory of a device does not suffice for a single pair.
     """
     if backends[0].is_host:
-        yield from _on_host(iter(tiles), backends[0], scorer_on)
+        yield from _on_host(iter(tiles), backends[0], scorer_on, lanes)
         return
     cards = [_Card(backend, scorer_on) for backend in backends]
     coming = iter(tiles)
@@ -82,11 +88,14 @@ def score_tiles(
 
 
 def _on_host(
-    tiles: Iterator[Tile], backend: Backend, scorer_on: Callable[[Backend], PairScorer]
+    tiles: Iterator[Tile],
+    backend: Backend,
+    scorer_on: Callable[[Backend], PairScorer],
+    room: float,
 ) -> Generator[tuple[Tile, FloatArray], None, None]:
     """Score tiles on the host, in their order, some at a time."""
     cores = usable_cpus()
-    lanes = min(cores, _MOST_LANES) if kernels_run_side_by_side() else 1
+    lanes = int(min(cores, _MOST_LANES, room)) if kernels_run_side_by_side() else 1
     scorer = scorer_on(replace(backend, threads=math.ceil(cores / lanes)))
     at_work: deque[tuple[Tile, Future[FloatArray]]] = deque()
     # What each lane asks of BLAS libraries is asked of the whole process: once, around them all.

@@ -17,62 +17,24 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from cryocorr_tui.core.alignment import OVERSAMPLING, Templates, oversample, templates
+from cryocorr_tui.core.alignment import Templates, oversample, templates
 from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.budget import Budget
 from cryocorr_tui.core.election import elect, shortlist
 from cryocorr_tui.core.errors import DeviceError
-from cryocorr_tui.core.frc import CUTOFFS, FrcRows, RingAgreement
+from cryocorr_tui.core.frc import FrcRows, RingAgreement
 from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray, MetricWeights, Settings
-from cryocorr_tui.core.polar import PolarGrid, shift_lattice
+from cryocorr_tui.core.polar import shift_lattice
 from cryocorr_tui.core.preprocessing import WorkingSet, disc_mask
 from cryocorr_tui.core.refinement import refine
 from cryocorr_tui.core.scoring_kernels import MetricRows, metric_rows, thin_rows
 from cryocorr_tui.core.search import CoarseSearch, ColumnSpectra, RowSpectra
 
 CONTENDING = 0.025  # a finalist this much below the best NCC never has the best blend
-__all__ = ["PairScorer", "Stopped", "column_band", "tile_size", "warm_up"]
+__all__ = ["PairScorer", "Stopped", "warm_up"]
 
-_LARGEST_TILE = 32  # about a quarter of a second on two cores, which is how long a cancel waits
-_LARGEST_TILE_ON_CARD = 256  # enough work for a card at once; not measured yet
-_PASSING = 4e9  # bytes, at most, of what is thrown away when a tile is done; more gains nothing
 _WAYS_OUT = "close what else uses it, or choose a smaller --box or another --device"
-_COLUMN_CACHE = 512e6  # bytes, at most, on the host
 _ROWS_AT_ONCE = 2  # rows of tiles: one that comes to its end, and the next
-
-
-def tile_size(n: int, box: int, memory: float, *, on_card: bool = False) -> int:
-    """Return the side of a tile so that one tile's pictures fit in a quarter of `memory` bytes.
-
-    Parameters
-    ----------
-    n : int
-        Class averages of the run.
-    box : int
-        Working box in pixels.
-    memory : float
-        Bytes the run may use, of the device it runs on.
-    on_card : bool
-        Whether that device is a card, which wants more work at a time than a CPU.
-    """
-    pair = 4 * box * box * 2  # the aligned picture and a passing copy
-    largest = _LARGEST_TILE_ON_CARD if on_card else _LARGEST_TILE
-    return max(1, min(largest, n, math.isqrt(max(1, int(memory / 4 / pair)))))
-
-
-def column_band(box: int, memory: float, *, on_card: bool = False) -> int:
-    """Return how many class averages a scorer keeps ready as columns, in a quarter of `memory`.
-
-    Columns are made once where tiles come in bands of so many of them.
-
-    Parameters
-    ----------
-    box, memory, on_card
-        As for `tile_size`.
-    """
-    grid = PolarGrid.for_box(box)
-    rings = 4 * 2 * (grid.rotations + 1) * grid.rings  # samples, and spectra of them
-    each = rings + 4 * box * box * (OVERSAMPLING**2 + len(CUTOFFS))
-    return max(1, int(min(memory / 4, math.inf if on_card else _COLUMN_CACHE) / each))
 
 
 class Stopped(Exception):  # noqa: N818 - nothing went wrong
@@ -102,7 +64,8 @@ class PairScorer:
         self._weights = _normalised(settings.weights)
         self._usable = working.usable
         self._unknown = working.unknown
-        self._passing = min(memory / 4, _PASSING)
+        budget = Budget.of(working, memory, on_card=not backend.is_host)
+        self._passing = budget.passing
         try:
             with backend.current():
                 self._agreement = RingAgreement(
@@ -125,9 +88,7 @@ class PairScorer:
         self._rows: OrderedDict[int, _Rows] = OrderedDict()
         self._columns: OrderedDict[tuple[int, int], _Columns] = OrderedDict()
         self._rows_kept = _ROWS_AT_ONCE if backend.is_host else 1
-        self._columns_kept = column_band(
-            working.images.shape[-1], memory, on_card=not backend.is_host
-        )
+        self._columns_kept = budget.columns
 
     def score(self, rows: slice, columns: slice) -> FloatArray:
         """Score the pairs i < j of one tile.

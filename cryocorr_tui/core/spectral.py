@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.fourier import irfft2, rfft2
+from cryocorr_tui.core.memory import room_for
 from cryocorr_tui.core.metrics import shell_index
-from cryocorr_tui.core.model import FloatArray, frozen_array
+from cryocorr_tui.core.model import FloatArray
 from cryocorr_tui.core.preprocessing import WorkingSet, disc_mask, standardise
 
 __all__ = ["ring_weights", "weigh_rings", "weighted"]
@@ -56,9 +57,11 @@ def weighted(working: WorkingSet, weighting: str) -> WorkingSet:
     """
     if weighting == "none":
         return working
-    weights = ring_weights(working.images[working.usable], working.mask)
-    images = standardise(weigh_rings(working.images, weights), working.mask)
-    return replace(working, images=frozen_array(images))
+    weights = ring_weights(working.images, working.mask)
+    images = weigh_rings(working.images, weights)
+    standardise(images, working.mask, out=images)
+    images.setflags(write=False)
+    return replace(working, images=images)
 
 
 def ring_weights(images: FloatArray, mask: FloatArray) -> NDArray[np.float64]:
@@ -69,7 +72,7 @@ def ring_weights(images: FloatArray, mask: FloatArray) -> NDArray[np.float64]:
     Parameters
     ----------
     images : (n, box, box) float32
-        Zero mean and unit variance inside `mask`.
+        Zero mean and unit variance inside `mask`; pictures that are 0 everywhere count for nothing.
     mask : (box, box) float32
         The disc, 0 or 1.
 
@@ -111,7 +114,7 @@ def weigh_rings(images: FloatArray, weights: NDArray[np.float64]) -> FloatArray:
     box = images.shape[-1]
     frequency = box * np.hypot(np.fft.fftfreq(box)[:, np.newaxis], np.fft.rfftfreq(box))
     transfer = np.interp(frequency, np.arange(weights.size), weights).astype(np.float32)
-    result = np.empty_like(images)
+    result = room_for(images.shape)
     for part in _parts(len(images)):
         result[part] = irfft2(rfft2(images[part]) * transfer, box)
     return result

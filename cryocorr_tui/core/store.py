@@ -232,9 +232,14 @@ class RunStore:
             return self.n * (self.n - 1) // 2
         return self.split * (self.n - self.split)
 
-    def tiles(self) -> Iterator[Tile]:
-        """Yield every tile that holds pairs of the run, row by row."""
-        return self._tiles(range(self.n), range(self.n))
+    def tiles(self, columns: int | None = None) -> Iterator[Tile]:
+        """Yield every tile that holds pairs of the run, row by row.
+
+        With `columns`, row by row of about so many columns, then of the next so many.
+        """
+        width = self.n if columns is None else max(1, columns // self.tile) * self.tile
+        for start in range(self.cols.start, self.cols.stop, width):
+            yield from self._tiles(range(self.n), range(start, min(start + width, self.cols.stop)))
 
     def bands(self, pairs: int) -> Iterator[slice]:
         """Yield the rows in bands of about so many pairs, or of one row where that has more.

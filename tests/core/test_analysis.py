@@ -30,17 +30,17 @@ from devices import StrictBackend
 from cryocorr_tui.core import analysis, scheduling
 from cryocorr_tui.core.analysis import AnalysisFinished, Event, analyze
 from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.budget import Budget
 from cryocorr_tui.core.errors import InputError, NoSquaresError, OutputError
 from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted, TileScored
 from cryocorr_tui.core.model import MaskDiameter, MetricWeights, Settings
 from cryocorr_tui.core.montage_cutting import DetectionFinished, cut_montages
 from cryocorr_tui.core.search import CoarseSearch
-from cryocorr_tui.core.similarity import column_band
 from cryocorr_tui.core.store import RunStore
 
 CLASSES, PAIRS = 12, 66
-SEVERAL_TILES = Settings(memory=0.001)  # GB: tiles of 5 × 5 classes of 32 px
-MANY_TILES = Settings(memory=0.004)  # tiles of 8 × 8 classes of 40 px
+SEVERAL_TILES = Settings(memory=0.04)  # GB: tiles of 5 × 5 classes of 32 px
+MANY_TILES = Settings(memory=0.09)  # tiles of 8 × 8 classes of 40 px
 
 
 def warnings(events: Iterable[Event]) -> list[str]:
@@ -244,7 +244,7 @@ def test_tables_end_lines_as_rfc_4180_has_it_and_keep_full_precision(
 
 def test_run_json_tells_how_to_repeat_the_run(finished: Path, stack: Path) -> None:
     run = json.loads((finished / "run.json").read_text())
-    assert run["settings"]["memory"] == 0.001
+    assert run["settings"]["memory"] == 0.04
     assert run["classes"] == CLASSES
     assert run["pairs"] == PAIRS
     (source,) = run["inputs"]
@@ -330,7 +330,7 @@ def test_two_cards_find_what_the_cpu_finds_and_run_json_names_them(
 ) -> None:
     cards = StrictBackend("device1"), StrictBackend("device2")
     monkeypatch.setattr(analysis, "choose_backends", lambda device: (cards, ""))
-    monkeypatch.setattr(analysis, "tile_size", lambda n, box, memory, on_card: 6)
+    monkeypatch.setattr(Budget, "tile", lambda budget, n: 6)
     list(analyze([stack], tmp_path, Settings(memory=0.05)))
     on_cards, on_cpu = (
         pd.read_csv(folder / "pairs.csv").set_index(["i", "j"]) for folder in (tmp_path, finished)
@@ -516,7 +516,7 @@ def test_columns_are_made_once_where_memory_holds_but_some_of_them(
     as_ever = CoarseSearch.columns
     monkeypatch.setattr(CoarseSearch, "columns", columns)
     monkeypatch.setattr(scheduling, "_MOST_LANES", 1)  # two would make the first one twice
-    assert 8 <= column_band(40, 1e9 * MANY_TILES.memory) < 40 / 2
+    monkeypatch.setattr(Budget, "columns", 16)
     list(analyze([long_stack], tmp_path, MANY_TILES))
     assert sum(made) == 40 + 2  # and those of the warming up
     assert contents(tmp_path) == contents(long_finished)
@@ -628,7 +628,7 @@ def test_more_classes_than_memory_can_group_are_still_compared(
     events = list(analyze([stack], tmp_path, SEVERAL_TILES, resume=True))
     assert (
         "The 12 class averages are not grouped: all pairs at once take 0.1 GB of memory; give "
-        "--resume --memory 0.1 for that."
+        "--resume --memory 0.3 for that."
     ) in warnings(events)
     assert not (tmp_path / "groups.csv").exists()
     assert set(column(tmp_path / "classes.csv", "group")) == {""}

@@ -27,7 +27,7 @@ from cryocorr_tui.core.store import RunStore
 FIELD = 384.0  # Å, which the particle fits into
 VIEWS = 7
 TABLES = ("matches.csv", "classes.csv", "pairs.csv", "matrix.csv")
-SEVERAL_TILES = Settings(memory=0.001)  # GB: tiles of 5 × 5 classes of 32 px
+SEVERAL_TILES = Settings(memory=0.04)  # GB: tiles of 5 × 5 classes of 32 px
 
 
 def job(box: int, seed: int) -> SimulatedSet:

@@ -33,7 +33,7 @@ from cryocorr_tui.core.model import MetricWeights, PairAlignment, Settings, Squa
 from cryocorr_tui.core.reopening import reopen
 from cryocorr_tui.core.run import Run
 
-SETTINGS = Settings(weights=MetricWeights(1.0, 0.5, 0.0), box=24, memory=0.0005)
+SETTINGS = Settings(weights=MetricWeights(1.0, 0.5, 0.0), box=24, memory=0.03)
 
 
 def last(events: Iterable[Event]) -> AnalysisFinished:

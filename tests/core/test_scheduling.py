@@ -12,11 +12,12 @@ from phantoms import as_classes, disc_noise, phantom
 
 from cryocorr_tui.core import scheduling
 from cryocorr_tui.core.backend import Backend, choose_backends
+from cryocorr_tui.core.budget import Budget
 from cryocorr_tui.core.errors import DeviceError
 from cryocorr_tui.core.model import PAIR_FIELDS, Settings
 from cryocorr_tui.core.preprocessing import prepare
 from cryocorr_tui.core.scheduling import score_tiles
-from cryocorr_tui.core.similarity import PairScorer, Stopped, tile_size, warm_up
+from cryocorr_tui.core.similarity import PairScorer, Stopped, warm_up
 from cryocorr_tui.core.store import RunStore
 
 N, TILE = 6, 2
@@ -192,7 +193,7 @@ def test_a_card_scores_a_thousand_classes_as_the_cpu_does(tmp_path):
     def scorer_on(backend):
         return PairScorer(working, Settings(), backend, memory=memory)
 
-    tile = tile_size(n, box, memory, on_card=True)
+    tile = Budget.of(working, memory, on_card=True).tile(n)
     with RunStore.create(tmp_path, n=n, tile=tile, fingerprint="", manifest={}) as store:
         for at, block in score_tiles(store.tiles(), [backend], scorer_on):
             store.write(at, block)

@@ -25,7 +25,7 @@ from cryocorr_tui.core.errors import DeviceError
 from cryocorr_tui.core.model import PAIR_FIELDS, MetricWeights, Pose, Settings
 from cryocorr_tui.core.preprocessing import prepare
 from cryocorr_tui.core.resources import sample_data
-from cryocorr_tui.core.similarity import PairScorer, Stopped, tile_size, warm_up
+from cryocorr_tui.core.similarity import PairScorer, Stopped, warm_up
 from cryocorr_tui.core.simulation import ClassTruth, SimulatedSet, relative_pose
 
 
@@ -322,25 +322,6 @@ def test_a_device_without_any_memory_is_an_error(noisy, monkeypatch):
 
 
 # Tiles
-
-
-@pytest.mark.parametrize(
-    ("n", "box", "memory", "side"),
-    [
-        (1000, 96, 8e9, 32),  # a cancel waits for one tile
-        (7, 96, 8e9, 7),
-        (1000, 128, 32 * 128 * 128 * 25, 5),
-        (1000, 128, 1.0, 1),
-    ],
-)
-def test_the_tile_size_fits_the_memory_and_the_run(n, box, memory, side):
-    assert tile_size(n, box, memory) == side
-
-
-def test_a_card_takes_larger_tiles():
-    assert tile_size(1000, 128, 8e9, on_card=True) == 123
-    assert tile_size(10_000, 128, 64e9, on_card=True) == 256
-    assert tile_size(100, 128, 64e9, on_card=True) == 100
 
 
 def test_warming_up_compiles_without_a_warning():

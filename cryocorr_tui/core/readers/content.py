@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from cryocorr_tui.core.errors import InputError
+from cryocorr_tui.core.memory import room_for
 from cryocorr_tui.core.model import Montage, Stack, frozen_array
 
 __all__ = [
@@ -152,10 +153,12 @@ class Content:
         self.check_size(*images.shape[1:])
         used, remarks = self._settle(pixel_size, header_pixel_size)
         with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, seen to later
-            frozen = frozen_array(images)
+            own = room_for(images.shape)
+            own[:] = images
+        own.setflags(write=False)
         return Stack(
             str(self.path),
-            frozen,
+            own,
             pixel_size=used,
             format=file_format,
             particles=None if particles is None else frozen_array(particles, np.float64),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.errors import InputError
+from cryocorr_tui.core.memory import room_for
 from cryocorr_tui.core.model import Stack
 from cryocorr_tui.core.readers.content import Content, Glance
 
@@ -92,7 +93,7 @@ def _read(content: Content, file: h5py.File, pixel_size: float | None) -> Stack:
                 "its images differ in size ({1} × {0} and {3} × {2} pixels);"
                 " give one file a size".format(*shape, *_shape(content, group))
             )
-    images = np.empty((len(groups), *shape), np.float32)
+    images = room_for((len(groups), *shape))
     with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, seen to later
         for image, group in zip(images, groups, strict=True):
             image[:] = _pixels(group).reshape(shape)
