@@ -44,7 +44,8 @@ FEW_PARTNERS = 20
 ROUNDS = 10
 
 # p-values are counted in so many bins a decade, over so many decades: double precision ends there.
-BINS, DECADES = 1000, 320
+BINS, DECADES = 1000, 308
+SMALLEST = float(np.finfo(np.float64).tiny)
 
 # Keeps Fisher's z finite where two classes are the same picture; the largest float32 below 1.
 LARGEST_BLEND = 1 - 2.0**-24
@@ -87,11 +88,12 @@ class Null:
         Returns
         -------
         float64
-            Of the shape of `blend`, 0 to 1; NaN where the blend or the null is.
+            Of the shape of `blend`, at most 1 and never 0: what is smaller than any number of
+            double precision is given as `SMALLEST`. NaN where the blend or the null is.
         """
         residual = _fisher_z(np.asarray(blend, np.float64)) - self.levels[i] - self.levels[j]
         x = (residual - self.location) / self.scale
-        return np.asarray(-np.expm1(POSES * log_ndtr(x)), dtype=np.float64)
+        return np.asarray(np.maximum(-np.expm1(POSES * log_ndtr(x)), SMALLEST), np.float64)
 
     def blend_at(self, p: float, *, rank: float = 0.5) -> float:
         """Return the blend that two unrelated classes reach with probability `p`.

@@ -165,7 +165,13 @@ def test_blend_at_is_the_inverse_of_the_p_value(p: float, k: int) -> None:
 
 def test_the_same_picture_twice_has_a_p_value_of_nearly_0() -> None:
     twice = np.array([1.0, 1.0000001], dtype=np.float32)
-    assert (Null(0.1, 0.1, np.zeros(2), 100).p_values(twice, FIRST, SECOND) < 1e-100).all()
+    null = Null(0.1, 0.1, np.zeros(2), 100)
+    p_values = null.p_values(twice, FIRST, SECOND)
+    assert (p_values < 1e-100).all()
+    assert (p_values > 0).all()  # also where it is smaller than any number
+    counted = FalseDiscoveryRate()
+    counted.add(p_values)
+    assert (counted.q_values(p_values) >= p_values).all()
 
 
 def test_unscored_classes_pass_through_and_are_not_counted() -> None:

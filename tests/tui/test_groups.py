@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from running_app import app_of, until
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from cryocorr_tui.core.choices import Choices
 from cryocorr_tui.core.run import Run
@@ -152,6 +152,26 @@ async def test_what_is_redundant_is_dropped_in_one_group_or_in_all(finished_run:
         await shown.pilot.press("u", "u")
         assert not shown.choices.dropped
         await shown.pilot.press("u")  # nothing is left to take back
+        assert not shown.choices.dropped
+
+
+async def test_what_is_of_low_quality_is_dropped_in_all_groups(finished_run: Run) -> None:
+    quality = finished_run.quality.quality
+    least = float(np.median(quality))
+    async with groups_of(finished_run) as shown:
+        await shown.pilot.press("Q")
+        line = shown.pilot.app.screen.query_one(Input)
+        assert line.value == f"{quality[shown.sheet.ids[0]]:.2f}"
+        line.value = f"{least:.6f}"
+        await shown.pilot.press("enter")
+        below = set(np.flatnonzero(quality < np.float32(f"{least:.6f}")).tolist())
+        assert shown.choices.dropped == below
+        assert 0 < len(below) < CLASSES
+        await shown.pilot.press("u")
+        assert not shown.choices.dropped
+        await shown.pilot.press("Q", *"7", "enter")
+        assert not shown.choices.dropped
+        await shown.pilot.press("Q", "escape")
         assert not shown.choices.dropped
 
 

@@ -14,6 +14,7 @@ from textual.worker import get_current_worker
 
 from cryocorr_tui.core.grouping import groups_at, moved_cut, redundancy
 from cryocorr_tui.tui.keyed import append_keyed
+from cryocorr_tui.tui.pair_numbers import number
 from cryocorr_tui.tui.screens.step import StepScreen
 from cryocorr_tui.tui.session import Changed
 from cryocorr_tui.tui.widgets.class_sheet import ClassSheet
@@ -39,9 +40,9 @@ class GroupsScreen(StepScreen):
     HELP: ClassVar[str] = (
         "Groups of class averages that show the same view. They come from a tree that joins what is"
         " most alike; the cut says how alike, on average, the members of a group must be, and can"
-        " be moved. The starred member stands for its group; the others are laid on it. q is the"
-        " quality of a class, b its blend with the representative. What is dropped or assigned here"
-        " stands in classes.csv, in the columns kept and assigned."
+        " be moved. The starred member stands for its group; the others are laid on it, and b is"
+        " their blend with it. Q drops classes of low quality in all groups, as junk mostly has. "
+        "What is dropped or assigned stands in classes.csv, in the columns kept and assigned."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -102,6 +103,14 @@ class GroupsScreen(StepScreen):
             show=False,
             id="groups.all_redundant",
             tooltip="Drop all but the representatives, in all groups",
+        ),
+        Binding(
+            "Q",
+            "drop_below",
+            "Drop low quality",
+            show=False,
+            id="groups.drop_below",
+            tooltip="Drop every class, of all groups, whose quality is below a number",
         ),
         Binding(
             "x",
@@ -357,6 +366,33 @@ class GroupsScreen(StepScreen):
             kept = groups.representatives.tolist()
             self.session.choices.keep_only(kept, np.flatnonzero(groups.labels > 0).tolist())
             self._announce()
+
+    def action_drop_below(self) -> None:
+        """Ask for a quality, and drop all classes below it."""
+        from cryocorr_tui.tui.screens.prompt import Prompt
+
+        run, class_id = self.session.run, self.query_one(ClassSheet).class_id
+        if run is None or class_id is None:
+            return
+        quality = run.quality.quality
+
+        def drop(text: str | None) -> None:
+            if text is None or self.session.choices is None:
+                return
+            try:
+                least = float(text or 0)
+            except ValueError:
+                least = -1.0
+            if not 0 <= least <= 1:
+                self.notify(f"{text!r} is not a number from 0 to 1.", severity="warning")
+                return
+            below = np.flatnonzero(quality < least).tolist()
+            self.session.choices.drop(below)
+            self._announce()
+            self.notify(f"{len(below)} of {quality.size} have a quality below {least:g}.")
+
+        asked = f"Drop every class of a quality below (class {class_id} has this one)"
+        self.app.push_screen(Prompt(asked, number(float(quality[class_id]), 2)), drop)
 
     def action_assign(self) -> None:
         """Put the class under the cursor into a group of the user's own."""

@@ -92,19 +92,22 @@ class ClassSheet(Gallery):
         pixels = self.strips(self.pictures(index)[0], picture, dimmed=dropped)
         mark = line_of([("▌" if at_cursor else " ", self.style("cursor"))], 1, self.rich_style)
         width = size.width - 1
-        words = [line_of(line, width, self.rich_style) for line in self._words(index)]
+        words = [line_of(line, width, self.rich_style) for line in self._words(index, width)]
         filled = [strip.extend_cell_length(width, self.rich_style) for strip in pixels]
         lines = [Strip.join([mark, line]) for line in (*filled, *words)]
         return [*lines, Strip.blank(size.width, self.rich_style)]
 
-    def _words(self, index: int) -> list[list[tuple[str, Style]]]:
+    def _words(self, index: int, width: int) -> list[list[tuple[str, Style]]]:
         run, choices = self._run, self._choices
         assert run is not None
         assert choices is not None
         class_id, weak = int(self.ids[index]), self.style("weak")
         quality = number(float(run.quality.quality[class_id]), 2)
         name = f"★ {class_id}" if index == 0 else f"{class_id}"
-        first = [(name, self.style("good" if index == 0 else "strong")), (f"  q {quality}", weak)]
+        told = f"  quality {quality}"
+        if len(name) + len(told) > width:
+            told = f"  {quality}"
+        first = [(name, self.style("good" if index == 0 else "strong")), (told, weak)]
         state: list[tuple[str, Style]] = []
         if class_id in choices.dropped:
             state.append(("dropped ", self.style("bad")))
