@@ -472,3 +472,13 @@ def test_a_library_that_meets_a_full_disk_is_put_into_words() -> None:
     error = files.output_error(Path("out"), OSError(errno.EDQUOT, "Disk quota exceeded"))
     assert isinstance(error, OutputError)
     assert "quota" in str(error)
+
+
+def test_all_files_of_a_folder_that_cannot_be_read_are_told_at_once(refused: Refused) -> None:
+    Path("job").mkdir()
+    shutil.copy("good.mrcs", "job/0.mrcs")
+    for k in range(1, 9):
+        Path(f"job/{k}.mrcs").write_text("no images\n" * 200)
+    told = refused("analyze", "job", "-o", "out")
+    assert told.startswith("job/1.mrcs: ")
+    assert told.endswith("Nor can 2.mrcs, 3.mrcs, 4.mrcs, 5.mrcs and 3 more be read.")

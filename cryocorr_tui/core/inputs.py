@@ -50,6 +50,7 @@ __all__ = [
 BESIDE_IMAGES = frozenset(
     [".star", ".cs", ".json", ".txt", ".csv", ".log", ".md", ".pdf", ".job", ".sh", ".py"]
 )
+MOST_NAMED = 5  # files that cannot be read, beside the first
 INSIDE = 0.75  # of a hit's box lies in one square, where the picture has a grid
 
 
@@ -154,7 +155,7 @@ def read_sources(paths: Sequence[Path], settings: Settings, inputs: Inputs) -> I
     Raises
     ------
     InputError
-        A file that cannot be read, or one that is named twice.
+        Files that cannot be read, or one that is named twice.
     """
     # Both files of an IMAGIC pair are one input, as a wildcard names them.
     given = {path.resolve() for path in paths}
@@ -163,11 +164,22 @@ def read_sources(paths: Sequence[Path], settings: Settings, inputs: Inputs) -> I
     twice = next((path for path, count in named.items() if count > 1), None)
     if twice is not None:
         raise InputError(f"{twice.name} is given twice; name each input once.")
+    refused: list[tuple[Path, InputError]] = []
     for done, path in enumerate(paths, start=1):
-        inputs.sources.append(read(path, pixel_size=settings.pixel_size))
+        try:
+            inputs.sources.append(read(path, pixel_size=settings.pixel_size))
+        except InputError as error:  # all that is wrong with a folder is told at once
+            refused.append((path, error))
+            continue
         with path.open("rb") as file:
             inputs.sha256[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
         yield done
+    if refused:
+        first, names = refused[0][1], [path.name for path, _ in refused[1:]]
+        if len(names) > MOST_NAMED:
+            names[MOST_NAMED - 1 :] = [f"{len(names) - MOST_NAMED + 1} more"]
+        more = f" Nor can {_listed(names)} be read." if names else ""
+        raise InputError(f"{first}{more}") from first
 
 
 def find_squares(inputs: Inputs, settings: Settings, *, leave_out: bool = False) -> Iterator[int]:
