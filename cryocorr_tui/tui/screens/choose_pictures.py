@@ -47,7 +47,7 @@ class ChoosePictures(ModalScreen[tuple[Path, Path] | None]):
             for name in ("reference", "deformed"):
                 with Horizontal():
                     yield Label(name)
-                    yield Input(id=f"choose-{name}", compact=True)
+                    yield Input(placeholder="a path", id=f"choose-{name}", compact=True)
             yield OptionList(id="choose-list", compact=True, markup=False)
 
     def on_mount(self) -> None:
@@ -74,7 +74,10 @@ class ChoosePictures(ModalScreen[tuple[Path, Path] | None]):
 
     def _offer(self, names: list[str]) -> None:
         options = [Option(Path(name).name, name) for name in names]
-        self.query_one(OptionList).add_options(options)
+        offered = self.query_one(OptionList)
+        offered.add_options(options)
+        if offered.highlighted is None:
+            offered.highlighted = 0
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Put it where a picture is still missing."""
