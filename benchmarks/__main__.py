@@ -22,6 +22,7 @@ BENCHMARKS = {
     "reference": "benchmarks.reference",
     "io": "benchmarks.input_output",
     "memory": "benchmarks.memory",
+    "bounded": "benchmarks.bounded_memory",
     "quality": "benchmarks.quality_scores",
     "significance": "benchmarks.significance",
     "app": "benchmarks.app",
