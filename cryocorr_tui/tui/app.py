@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -23,6 +22,7 @@ from textual.worker import Worker, get_current_worker
 
 from cryocorr_tui.core.errors import CryocorrError, OutputError
 from cryocorr_tui.core.resources import styles
+from cryocorr_tui.tui.ending import end_with_the_terminal
 from cryocorr_tui.tui.graphics.host import PictureHost
 from cryocorr_tui.tui.messages import JobEnded, JobEvent, MapReady, TileReady
 from cryocorr_tui.tui.progress import Progress
@@ -170,16 +170,15 @@ class CryocorrApp(PictureHost[None]):
 
     def _end_with_the_terminal(self) -> None:
         """Leave in order when the line drops or the machine goes down."""
+        if self.is_headless:  # the process is not the app's own
+            return
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            try:
-                loop.add_signal_handler(number, self._leave)
-            except (NotImplementedError, RuntimeError, ValueError):
-                return  # not the main thread, as in tests
 
-    def _leave(self) -> None:
-        self.save_session()
-        self.exit()
+        def leave() -> None:
+            with suppress(RuntimeError):  # the loop has ended already
+                loop.call_soon_threadsafe(self.exit)
+
+        end_with_the_terminal(self.save_session, leave)
 
     def on_unmount(self) -> None:
         """Keep the session, and let the run end where it is."""

@@ -15,6 +15,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
@@ -100,6 +101,11 @@ class PseudoTerminal:
     ) -> None:
         self.process.kill()
         self.process.wait()
+        with suppress(OSError):  # hung up already
+            os.close(self._master)
+
+    def hang_up(self) -> None:
+        """Vanish, as a window that is closed."""
         os.close(self._master)
 
     def resize(self, rows: int, columns: int) -> None:
