@@ -186,6 +186,13 @@ class CryocorrApp(PictureHost[None]):
         self.save_session()
         self.cancel_job()
 
+    def _handle_exception(self, error: Exception) -> None:
+        """Pass over what fails since the app is left: a screen that came up may lack its parts."""
+        if self._exit:
+            log.info("failed while the app was left", exc_info=error)
+        else:
+            super()._handle_exception(error)
+
     def _fatal_error(self) -> None:
         """Leave with a sentence after a mistake of the program; the log has the rest of it."""
         log.exception("the app failed", exc_info=self._exception)

@@ -13,6 +13,8 @@ import pytest
 from pseudo_terminal import SIXEL_ANSWERS, PseudoTerminal
 
 from cryocorr_tui.core.store import RunStore
+from cryocorr_tui.tui.app import CryocorrApp
+from cryocorr_tui.tui.session import Session
 from tests.class_average_forge import particles, write_stack
 
 SOON = 30.0  # seconds; what hangs does so for ever
@@ -43,6 +45,14 @@ def test_told_to_end_the_app_puts_the_terminal_in_order(
     terminal.until(lambda: all(code in terminal.output for code in RESTORED), SOON)
     assert terminal.process.wait(SOON) == 0
     assert saved_files(tmp_path) == ["stack.mrcs"]
+
+
+async def test_left_while_a_screen_comes_up_the_app_has_nothing_to_complain_of() -> None:
+    app = CryocorrApp(Session())
+    async with app.run_test():
+        app.switch_mode("matrix")
+        app.exit()
+    assert app.return_code == 0
 
 
 def test_the_app_ends_with_its_line(terminal: PseudoTerminal, tmp_path: Path) -> None:
