@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cryocorr_tui.cli.console import data_console, talk_console
 from cryocorr_tui.cli.progress import meter_on
+from cryocorr_tui.core.words import are, counted
 
 if TYPE_CHECKING:
     from cryocorr_tui.core.displacement.loading import ComparedPictures
@@ -59,7 +60,7 @@ def detect(options: argparse.Namespace) -> None:
     finished = _follow(
         cut_montages(_files(options), options.output, settings, overwrite=options.overwrite)
     )
-    talk_console().print(_counted(finished.squares, "square"))
+    talk_console().print(counted(finished.squares, "square"))
     _print_paths(finished.tables)
 
 
@@ -73,8 +74,8 @@ def analyze(options: argparse.Namespace) -> None:
         )
     )
     talk_console().print(
-        f"{finished.classes} class averages, {_counted(finished.pairs, 'pair')}, "
-        f"{_counted(finished.groups, 'group')}"
+        f"{counted(finished.classes, 'class average')}, {counted(finished.pairs, 'pair')}, "
+        f"{counted(finished.groups, 'group')}"
     )
     _print_paths(finished.tables)
 
@@ -94,17 +95,19 @@ def match(options: argparse.Namespace) -> None:
         )
     )
     talk_console().print(
-        f"{_counted(sum(finished.classes), 'class average')}, {_counted(finished.pairs, 'pair')}"
+        f"{counted(sum(finished.classes), 'class average')}, {counted(finished.pairs, 'pair')}"
     )
     console = data_console()
     for one, other, found, classes in zip(
         "AB", "BA", finished.found, finished.classes, strict=True
     ):
         console.print(
-            f"{found} of {classes} class averages of {one} have a counterpart in {other} "
+            f"{found} of {counted(classes, 'class average')} of {one} "
+            f"{'has' if found == 1 else 'have'} a counterpart in {other} "
             f"(q < {analysis.FOUND:g})"
         )
-    console.print(f"{finished.mutual} pairs of classes are the best of each other")
+    mutual = f"{counted(finished.mutual, 'pair')} of classes {are(finished.mutual)}"
+    console.print(f"{mutual} the best of each other")
     _print_paths(finished.tables)
 
 
@@ -322,10 +325,6 @@ def _follow(events: Iterator[Any]) -> Any:
 def _closing(events: Iterator[Any]) -> AbstractContextManager[object]:
     """Return a context that ends a run; what the core calls an iterator is a generator."""
     return closing(cast("Generator[Any, None, None]", events))
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _print_paths(paths: tuple[Path, ...]) -> None:

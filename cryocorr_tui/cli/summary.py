@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cryocorr_tui.core.analysis import AnalysisFinished
+from cryocorr_tui.core.words import counted
 
 __all__ = ["print_summary"]
 
@@ -46,8 +47,8 @@ def print_summary(console: Console, run: AnalysisFinished, *, truth: Path, secon
     between = [row for row in pairs if row["same_source"] == "false"]
 
     console.print(
-        f"{run.classes} class averages of {len(sources)} sources, {run.pairs} pairs, "
-        f"{run.groups} groups, {seconds:.1f} s"
+        f"{counted(run.classes, 'class average')} of {counted(len(sources), 'source')}, "
+        f"{counted(run.pairs, 'pair')}, {counted(run.groups, 'group')}, {seconds:.1f} s"
     )
     console.print(_pair_table(f"Best pairs of one source, {first}", within[:BEST_PAIRS]))
     console.print(_pair_table("Best pairs of two sources", between[:BEST_PAIRS]))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from cryocorr_tui.core.errors import DeviceError
+from cryocorr_tui.core.words import are, counted
 
 # Threads of compiled code that wait for each other shall sleep: spinning takes the cores from other
 # users of the machine. libgomp reads this when it is loaded, which is later.
@@ -269,4 +270,4 @@ def _why_no_cuda(index: int) -> str:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
         return f"no NVIDIA driver answers ({error})"
-    return "" if index < count else f"there are {count} cards, numbered from 0"
+    return "" if index < count else f"there {are(count)} {counted(count, 'card')}, numbered from 0"

@@ -33,6 +33,7 @@ from cryocorr_tui.core.terminals import (
     ask_tmux,
     names,
 )
+from cryocorr_tui.core.words import counted
 
 __all__ = ["Finding", "State", "cards", "examine", "machine", "software", "terminal", "tmux"]
 
@@ -119,7 +120,9 @@ def software() -> Iterator[Finding]:
 def machine() -> Iterator[Finding]:
     """Yield the cores and the memory that this process may use."""
     usable, there = usable_cpus(), psutil.cpu_count() or 1
-    said = f"{usable} of {there} cores may be used" if usable < there else f"{there} cores"
+    said = counted(there, "core")
+    if usable < there:
+        said = f"{usable} of {said} may be used"
     yield Finding("machine", "CPU", State.WORKS, said)
     memory, limit = psutil.virtual_memory(), _memory_limit()
     said = f"{memory.available / GIB:.1f} GiB free of {memory.total / GIB:.1f} GiB"

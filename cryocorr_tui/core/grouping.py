@@ -25,6 +25,7 @@ from scipy.cluster.hierarchy import fcluster, leaves_list, linkage, optimal_leaf
 
 from cryocorr_tui.core.model import FloatArray, Groups, frozen_array
 from cryocorr_tui.core.significance import Null, fit_null
+from cryocorr_tui.core.words import are, counted
 
 __all__ = [
     "BYTES_PER_PAIR",
@@ -248,7 +249,8 @@ def _range(null: Null, pairs: FloatArray, classes: int) -> tuple[float, float, s
     """Return the lowest and the highest mean blend to cut at, and the criterion in words."""
     if np.isnan(null.scale):
         low, high = FEW_PAIRS_RANGE
-        why = f"{np.count_nonzero(~np.isnan(pairs))} pairs are too few to know what chance gives"
+        known = int(np.count_nonzero(~np.isnan(pairs)))
+        why = f"{counted(known, 'pair')} {are(known)} too few to know what chance gives"
         return low, high, f"the widest gap between merges from {low} to {high} ({why})"
     p = FALSE_PARTNER / classes
     low, high = null.blend_at(BY_CHANCE), null.blend_at(p, rank=MUCH_LIKE_ALL)

@@ -31,6 +31,7 @@ from cryocorr_tui.core.model import (
 )
 from cryocorr_tui.core.readers import read
 from cryocorr_tui.core.readers.imagic import header_path
+from cryocorr_tui.core.words import are, counted
 
 if TYPE_CHECKING:
     from cryocorr_tui.core.reference import Hunt
@@ -368,10 +369,12 @@ def _read_notes(squares: Sequence[Square]) -> Iterator[str]:
             if count
         ]
         what = f"; read: {', '.join(read)}" if read else ""
-        yield f"{printed} squares have print on them, which is kept out of the scores{what}."
+        have = "has print on it" if printed == 1 else "have print on them"
+        yield f"{counted(printed, 'square')} {have}, which is kept out of the scores{what}."
     selected = sum(label.selected for label in labels)
     if selected:
-        yield f"{selected} squares are framed in colour, as selected ones are."
+        framed = f"{counted(selected, 'square')} {are(selected)} framed in colour"
+        yield f"{framed}, as selected ones are."
 
 
 def to_class_averages(inputs: Inputs) -> tuple[ClassAverage, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryocorr_tui.core.model import ClassAverage, Square
+from cryocorr_tui.core.words import counted
 from cryocorr_tui.tui.names import shortened
 
 __all__ = ["class_in_words", "counts_in_words", "source_in_words", "square_in_words"]
@@ -44,7 +45,7 @@ def class_in_words(item: ClassAverage, quality: float, room: int, sources: Seque
         *_quality(quality),
     ]
     if item.particles is not None:
-        lines.append(f"{item.particles:.0f} particles")
+        lines.append(counted(round(item.particles), "particle"))
     if item.resolution is not None:
         lines.append(f"{item.resolution:.1f} Å")
     return "\n".join(lines)
@@ -58,13 +59,13 @@ def source_in_words(source: str, room: int, sources: Sequence[str]) -> str:
 def counts_in_words(classes: Sequence[ClassAverage], room: int) -> str:
     """Return how many classes there are, and of which file, lines of `room` characters."""
     counts = Counter(item.source for item in classes)
-    lines = [f"{len(classes)} classes in {len(counts)} file{'s' * (len(counts) != 1)}"]
+    lines = [f"{counted(len(classes), 'class')} in {counted(len(counts), 'file')}"]
     if 1 < len(counts) < len(classes):
         named = counts.most_common(MOST_SOURCES)
         names = [source for source, _ in named]
         lines += [f"{count:>5} {source_in_words(name, room - 6, names)}" for name, count in named]
         rest = len(counts) - len(named)
-        lines += [f"      and {rest} files more"] if rest else []
+        lines += [f"      and {counted(rest, 'file')} more"] if rest else []
     return "\n".join(lines)
 
 

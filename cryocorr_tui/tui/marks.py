@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryocorr_tui.core.listing import Entry
+from cryocorr_tui.core.words import counted
 
 if TYPE_CHECKING:
     from cryocorr_tui.core.readers.content import Glance
@@ -77,5 +78,6 @@ def _mark_of_folder(entry: Entry) -> Mark:
     told = glance_at_run(entry.path)
     if told is None:
         return Mark()
-    words = f"run, {told.classes} classes, {'finished' if told.finished else 'unfinished'}"
+    words = f"run, {counted(told.classes, 'class')}, "
+    words += "finished" if told.finished else "unfinished"
     return Mark("run", words, words)

@@ -15,6 +15,7 @@ import platformdirs
 from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.files import atomic_path
 from cryocorr_tui.core.model import DisplacementSettings, settings_from
+from cryocorr_tui.core.words import counted
 from cryocorr_tui.tui.compared import Compared
 from cryocorr_tui.tui.session import Session
 
@@ -149,7 +150,7 @@ class Saved:
     def in_words(self) -> str:
         """Return what was chosen, for the question whether to go on with it."""
         count, there = len(self._told["files"]), len(self._there)
-        files = f"{count} file{'' if count == 1 else 's'}"
+        files = counted(count, "file")
         if there < count:
             files += f", of which {count - there} can no longer be found"
         return f"{files}, run in {self.run}" if self.run else files

@@ -226,7 +226,7 @@ def test_colours_become_luminance_and_a_stack_of_several_is_refused(tmp_path):
     np.testing.assert_allclose(loaded.reference, 58.7, atol=0.1)
     assert np.isnan(loaded.deformed[3, 3])
     assert "luminance" in loaded.notes[0]
-    assert "1 pixels are no numbers" in loaded.notes[1]
+    assert "1 pixel is not a number" in loaded.notes[1]
     tifffile.imwrite(tmp_path / "stack.tif", np.stack([grey, grey]))
     with pytest.raises(InputError, match="holds 2 images"):
         pictures_of_files(tmp_path / "stack.tif", tmp_path / "grey.tif")

@@ -62,7 +62,7 @@ async def test_groups_are_listed_with_their_members_beside(finished_run: Run) ->
     assert groups is not None
     async with groups_of(finished_run) as shown:
         assert shown.list.count == len(groups.representatives)
-        assert shown.told.startswith(f"{shown.list.count} groups")
+        assert shown.told.startswith(f"{shown.list.count} group")
         assert set(shown.sheet.ids) == set(members_of(groups, 1))
         assert shown.sheet.ids[0] == groups.representatives[0]
         await shown.pilot.press("j")

@@ -24,6 +24,7 @@ from cryocorr_tui.core.detection.panels import Panel, settle, side_evidence
 from cryocorr_tui.core.detection.seams import seam_grid
 from cryocorr_tui.core.errors import NoSquaresError
 from cryocorr_tui.core.model import Detection, Montage, Square
+from cryocorr_tui.core.words import are, counted
 
 __all__ = ["detect_squares", "grey_picture"]
 
@@ -370,7 +371,7 @@ def _notes(panels: list[Panel]) -> list[str]:
         boxes.append(box)
         rows, columns = np.ptp(panel.cells, axis=0) + 1
         notes.append(
-            f"Grid {number}: {rows} × {columns}, {len(whole)} squares of {box:.0f} px, "
+            f"Grid {number}: {rows} × {columns}, {counted(len(whole), 'square')} of {box:.0f} px, "
             f"confidence {panel.support[~panel.cut].mean():.2f}."
         )
     if max(boxes) - min(boxes) > 1:
@@ -379,5 +380,7 @@ def _notes(panels: list[Panel]) -> list[str]:
         )
     if any(panel.cut.any() for panel in panels):
         count = sum(int(panel.cut.sum()) for panel in panels)
-        notes.append(f"{count} squares are cut by the edge of the picture and are left out.")
+        notes.append(
+            f"{counted(count, 'square')} {are(count)} cut by the edge of the picture and left out."
+        )
     return notes

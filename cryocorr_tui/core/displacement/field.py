@@ -21,6 +21,7 @@ from cryocorr_tui.core.model import (
     FloatArray,
     frozen_array,
 )
+from cryocorr_tui.core.words import are, counted
 
 __all__ = ["REASONS", "described", "make_field"]
 
@@ -147,7 +148,8 @@ def _without_content(level: Level) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
 def described(field: DisplacementField) -> str:
     """Return a field in a sentence: how many vectors are valid, why others not, how far they go."""
     valid = field.valid
-    said = f"{int(valid.sum())} of {len(valid)} vectors are valid"
+    good = int(valid.sum())
+    said = f"{good} of {counted(len(valid), 'vector')} {are(good)} valid"
     lost = [(name, int((field.reason == name).sum())) for name in REASONS]
     if any(count for _, count in lost):
         said += f" ({', '.join(f'{name} {count}' for name, count in lost if count)})"

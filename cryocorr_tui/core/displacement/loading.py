@@ -15,6 +15,7 @@ from cryocorr_tui.core.errors import InputError, SettingsError
 from cryocorr_tui.core.model import FloatArray, Stack, frozen_array
 from cryocorr_tui.core.readers import read
 from cryocorr_tui.core.run import Run
+from cryocorr_tui.core.words import are, counted
 
 __all__ = [
     "ComparedPictures",
@@ -179,6 +180,8 @@ def _picture(path: Path) -> tuple[FloatArray, list[str]]:
         notes.append(f"{path}: its colours are taken as luminance.")
     unknown = int((~np.isfinite(picture)).sum())
     if unknown:
-        notes.append(f"{path}: {unknown} pixels are no numbers and are left out.")
+        notes.append(
+            f"{path}: {counted(unknown, 'pixel')} {are(unknown)} not a number and left out."
+        )
         picture = np.where(np.isfinite(picture), picture, np.float32(np.nan))
     return frozen_array(picture), notes

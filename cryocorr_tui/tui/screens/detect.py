@@ -20,6 +20,7 @@ from cryocorr_tui.core.model import ClassAverage, Detection, FloatArray, Montage
 from cryocorr_tui.core.overlay import confidence_colour
 from cryocorr_tui.core.reference import ReferenceSpec
 from cryocorr_tui.core.square_editing import EditedSquares
+from cryocorr_tui.core.words import counted
 from cryocorr_tui.tui.detect_words import (
     class_in_words,
     counts_in_words,
@@ -266,7 +267,11 @@ class DetectScreen(StepScreen):
             return f"{name}\n{number}best quality first"
         name = self._name_in_words(inputs.sources[view].source)
         detection = self._detection
-        found = "looking for squares" if detection is None else f"{len(detection.squares)} squares"
+        found = (
+            "looking for squares"
+            if detection is None
+            else counted(len(detection.squares), "square")
+        )
         if detection is None and self.session.problem:
             found = "no squares"
         if self.montage_view.frame is not None:

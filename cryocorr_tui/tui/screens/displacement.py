@@ -28,6 +28,7 @@ from cryocorr_tui.core.displacement import (
 from cryocorr_tui.core.displacement.loading import ComparedPictures, with_mask
 from cryocorr_tui.core.errors import CryocorrError, SettingsError
 from cryocorr_tui.core.model import DisplacementField, DisplacementSettings
+from cryocorr_tui.core.words import counted
 from cryocorr_tui.tui.compared import Compared
 from cryocorr_tui.tui.exporting import export_field
 from cryocorr_tui.tui.latest import LatestWins
@@ -233,7 +234,7 @@ class DisplacementScreen(StepScreen):
         lines = [compared.reference, f"→ {compared.deformed}"]
         if self.field is not None:
             valid = self.field.valid
-            lines.append(f"{int(valid.sum())} of {len(valid)} vectors valid")
+            lines.append(f"{valid.sum()} of {counted(len(valid), 'vector')} valid")
         return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
 
     def _told(self) -> str:

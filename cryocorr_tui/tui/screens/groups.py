@@ -13,6 +13,7 @@ from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from cryocorr_tui.core.grouping import groups_at, moved_cut, redundancy
+from cryocorr_tui.core.words import counted
 from cryocorr_tui.tui.keyed import append_keyed
 from cryocorr_tui.tui.pair_numbers import number
 from cryocorr_tui.tui.screens.step import StepScreen
@@ -290,7 +291,7 @@ class GroupsScreen(StepScreen):
         how = "automatic" if groups is choices.automatic else "by hand"
         behind = "" if np.isnan(spare.particles) else f", {spare.particles:,.0f} particles"
         text = Text()
-        text.append(f"{sizes.size} groups", style="bold")
+        text.append(counted(sizes.size, "group"), style="bold")
         text.append(f", {int((sizes == 1).sum())} single")
         cut, spared = f"{1 - groups.threshold:.3f}", f"redundant {spare.classes}"
         append_keyed(text, "+ -", f"cut {cut}" if short else f"cut at blend {cut} ({how})")
@@ -404,7 +405,9 @@ class GroupsScreen(StepScreen):
         """Put the whole group into a group of the user's own."""
         ids = self.query_one(ClassSheet).ids.tolist()
         if ids:
-            self._ask_group(ids, f"these {len(ids)} classes")
+            self._ask_group(
+                ids, f"class {ids[0]}" if len(ids) == 1 else f"these {len(ids)} classes"
+            )
 
     def _ask_group(self, ids: list[int], what: str) -> None:
         from cryocorr_tui.tui.screens.assign import Assign
