@@ -99,7 +99,7 @@ def test_a_reference_is_a_file_with_a_box_or_an_index(text, expected):
 
 @given(
     name=st.text(alphabet="ab:#,.1 ", min_size=1).map(lambda text: text + "x"),
-    box=st.none() | st.tuples(*[st.integers(0, 9999)] * 4),
+    box=st.none() | st.tuples(*[st.integers(0, 999_999_999)] * 4),
     index=st.integers(0, 9999),
 )
 @settings(max_examples=60, deadline=None)

@@ -54,7 +54,7 @@ class ReferenceSpec:
         """Return it as the user writes it."""
         if self.box is None:
             return f"{self.path}#{self.index}"
-        return f"{self.path}:{','.join(f'{value:g}' for value in self.box)}"
+        return f"{self.path}:{','.join(f'{value:.12g}' for value in self.box)}"
 
 
 @dataclass(frozen=True, eq=False)
