@@ -244,7 +244,7 @@ def check_output(
     resume: bool = False,
     own: Iterable[str] = RUN_FILES,
 ) -> set[Path]:
-    """Refuse what `prepare_output` would refuse of what is there, without touching anything.
+    """Refuse what `prepare_output` would refuse, and leave everything as it is.
 
     Returns
     -------
@@ -256,6 +256,8 @@ def check_output(
         found = set(folder.iterdir()) - {folder / LOCK_NAME}
         ours = {path for pattern in (*own, f".*{PARTIAL}*") for path in folder.glob(pattern)}
     except FileNotFoundError:
+        there = next(parent for parent in folder.absolute().parents if parent.exists())
+        _try_writing(there, wanted=folder)
         return set()
     except OSError as error:
         raise output_error(folder, error) from error
@@ -274,6 +276,7 @@ def check_output(
             f"{folder}: holds no run of cryocorr that could be resumed; choose its folder or an"
             " empty one."
         )
+    _try_writing(folder)
     return ours
 
 
@@ -288,13 +291,13 @@ def _remove(paths: set[Path]) -> None:
             raise output_error(path, error) from error
 
 
-def _try_writing(folder: Path) -> None:
+def _try_writing(folder: Path, *, wanted: Path | None = None) -> None:
     # Before the hours of work, not after them.
     probe = folder / f".probe.{secrets.token_hex(4)}{PARTIAL}.txt"
     try:
         probe.write_bytes(b"cryocorr")
     except OSError as error:
-        raise output_error(folder, error) from error
+        raise output_error(wanted or folder, error) from error
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)

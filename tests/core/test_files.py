@@ -11,6 +11,7 @@ from cryocorr_tui.core.files import (
     DETECTION_FILES,
     LOCK_NAME,
     atomic_path,
+    check_output,
     folder_lock,
     output_error,
     prepare_output,
@@ -104,6 +105,18 @@ def test_each_trouble_of_the_disk_has_its_words(number: int, words: str) -> None
 def test_a_missing_folder_is_made_with_its_parents(tmp_path: Path) -> None:
     prepare_output(tmp_path / "a" / "b", overwrite=False)
     assert names(tmp_path / "a" / "b") == set()
+
+
+def test_a_folder_that_could_be_made_is_not_made_by_the_check(tmp_path: Path) -> None:
+    check_output(tmp_path / "a" / "b", overwrite=False)
+    assert names(tmp_path) == set()
+
+
+def test_a_folder_that_cannot_be_made_is_known_before_the_work() -> None:
+    if not Path("/proc/self").is_dir():
+        pytest.skip("needs a place where nobody can make a folder")
+    with pytest.raises(OutputError, match=r"^/proc/a/b: .*; choose another output folder\.$"):
+        check_output("/proc/a/b", overwrite=False)
 
 
 def test_an_empty_folder_is_fine_twice_over(tmp_path: Path) -> None:
