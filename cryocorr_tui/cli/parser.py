@@ -352,7 +352,7 @@ def _add_dic_search(search: argparse._ArgumentGroup) -> None:
         type=_whole(1),
         metavar="N",
         help="with 2 or more, search again in the picture deformed by what was found, starting "
-        "from coarse copies: for large displacements, rotation and strain (default: 1)",
+        "from coarse copies: for large displacements, rotation and strain (at most 20; default: 1)",
     )
     search.add_argument(
         "--pyramid",

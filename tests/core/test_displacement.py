@@ -258,6 +258,7 @@ BAD_PICTURES = [
     ((SPECKLE, SPECKLE), {"search_area_multiplier": 1.01}, SettingsError, "no room to search"),
     ((SPECKLE, SPECKLE), {"pyramid": 3}, SettingsError, "smaller --pyramid"),
     ((SPECKLE, SPECKLE), {"passes": 0}, SettingsError, "one pass"),
+    ((SPECKLE, SPECKLE), {"passes": 1_000_000}, SettingsError, "20 are the most"),
     ((SPECKLE, SPECKLE), {"step": 0}, SettingsError, "step"),
     ((SPECKLE, SPECKLE), {"strain_window": 4}, SettingsError, "odd"),
     ((SPECKLE, SPECKLE), {"replacement": "zero"}, SettingsError, "replaced by"),

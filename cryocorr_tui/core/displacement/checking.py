@@ -12,6 +12,7 @@ __all__ = ["REPLACEMENTS", "SUBSET_SHAPES", "check_pictures", "check_settings"]
 
 SUBSET_SHAPES = ("affine", "shift")
 REPLACEMENTS = ("none", "median", "mean")
+MOST_PASSES = 20  # vectors settle in a few
 MOST_SMOOTHING = 5.0  # σ in pixels
 SMALLEST_BLOCK = 8  # six numbers are fitted to its 64 pixels
 
@@ -36,7 +37,9 @@ def check_settings(settings: DisplacementSettings) -> None:
         f"The shape of subsets is {' or '.join(SUBSET_SHAPES)}, not {settings.subset_shape}.": (
             settings.subset_shape not in SUBSET_SHAPES
         ),
-        f"At least one pass is needed, not {settings.passes}.": settings.passes < 1,
+        f"At least one pass is needed and {MOST_PASSES} are the most, not {settings.passes}.": not (
+            1 <= settings.passes <= MOST_PASSES
+        ),
         f"The window of the strain must be an odd number of subsets, 3 or more, not "
         f"{settings.strain_window}.": settings.strain_window != 0
         and (settings.strain_window < 3 or settings.strain_window % 2 == 0),
