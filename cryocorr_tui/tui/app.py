@@ -22,6 +22,7 @@ from textual.worker import Worker, get_current_worker
 
 from cryocorr_tui.core.errors import CryocorrError, OutputError
 from cryocorr_tui.core.resources import styles
+from cryocorr_tui.core.words import counted
 from cryocorr_tui.tui.ending import end_with_the_terminal
 from cryocorr_tui.tui.graphics.host import PictureHost
 from cryocorr_tui.tui.messages import JobEnded, JobEvent, MapReady, TileReady
@@ -143,6 +144,8 @@ class CryocorrApp(PictureHost[None]):
         self._one_at_a_time = threading.Lock()
         self._leaving = threading.Event()
         self._tiles_to_paint = self._map_has_gaps = False
+        self._warnings: list[str] = []  # of a job whose warnings are told when it has ended
+        self._told_at_end = False
 
     # --- beginning and end
 
@@ -255,9 +258,16 @@ class CryocorrApp(PictureHost[None]):
 
     # --- the one worker
 
-    def start_job(self, job: str, events: Callable[[], Iterator[Any]]) -> None:
-        """Consume a generator of events in the worker; whatever it did before is cancelled."""
+    def start_job(
+        self, job: str, events: Callable[[], Iterator[Any]], *, warned: bool = False
+    ) -> None:
+        """Consume a generator of events in the worker; whatever it did before is cancelled.
+
+        What it warns of is told at once, or in one toast at its end where the user is `warned`
+        already.
+        """
         self.cancel_job()
+        self._warnings, self._told_at_end = [], warned
         if job in ABOUT_CLASSES:
             self._tell_problem("")
         self.session.notes.clear()
@@ -334,7 +344,9 @@ class CryocorrApp(PictureHost[None]):
                 self._advance(event)
             case events.Notice(text, warning=warning):
                 self.session.notes.append(text)
-                if warning:
+                if warning and self._told_at_end:
+                    self._warnings.append(text)
+                elif warning:
                     self.notify(text, severity="warning", markup=False)
             case analysis.RunOpened(run):
                 self._take_run(run)
@@ -409,6 +421,7 @@ class CryocorrApp(PictureHost[None]):
         self._job, self.progress = None, None
         self._publish_tiles()
         if message.error is None:
+            self._remind_of_warnings()
             return
         if message.job == "run" and isinstance(message.error, OutputError):
             self._ask_where_to_run(str(message.error))
@@ -420,6 +433,13 @@ class CryocorrApp(PictureHost[None]):
         if message.job in ABOUT_CLASSES:  # also stands on the screens that asked for it
             self._tell_problem(sentence)
         self.tell_error(sentence, logged=mistake)
+
+    def _remind_of_warnings(self) -> None:
+        """Tell what a job warned of, whose warnings were told before, without hiding a screen."""
+        if self._warnings:
+            more = f"{counted(len(self._warnings), 'warning')}, as before: Notes, by ctrl+p."
+            told = self._warnings[0] if len(self._warnings) == 1 else more
+            self.notify(told, severity="warning", markup=False)
 
     def _tell_problem(self, problem: str) -> None:
         """Keep why classes could not be read or compared, for the screens to show."""
@@ -546,7 +566,7 @@ class CryocorrApp(PictureHost[None]):
         from cryocorr_tui.core.reopening import reopen
 
         self.session.output = folder
-        self.start_job("run", lambda: reopen(folder))
+        self.start_job("run", lambda: reopen(folder), warned=True)
         self.switch_mode("matrix")
 
     def _ask_where_to_run(self, problem: str) -> None:

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from running_app import until
 
+from cryocorr_tui.core import reopening
 from cryocorr_tui.core.choices import Choices
 from cryocorr_tui.core.errors import SettingsError
+from cryocorr_tui.core.events import Notice
 from cryocorr_tui.core.grouping import group_classes
 from cryocorr_tui.core.model import DisplacementSettings, MaskDiameter, MetricWeights, Settings
+from cryocorr_tui.tui.app import CryocorrApp
 from cryocorr_tui.tui.compared import Compared
 from cryocorr_tui.tui.session import Session
 from cryocorr_tui.tui.state import Saved, keymap, saved_session, session_file
@@ -123,3 +127,24 @@ def test_keys_of_the_user_s_own_are_read(tmp_path: Path, monkeypatch: pytest.Mon
         config.write_text(text)
         with pytest.raises(SettingsError, match=r"config\.toml"):
             keymap()
+
+
+@pytest.mark.parametrize(
+    ("told", "toasts"),
+    [
+        ([], []),
+        (["One is doubtful."], ["One is doubtful."]),
+        (["One is doubtful."] * 3, ["3 warnings, as before: Notes, by ctrl+p."]),
+    ],
+)
+async def test_a_run_that_is_opened_again_hides_no_screen_with_what_it_warned_of(
+    told: list[str], toasts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reopening, "reopen", lambda _: (Notice(text) for text in told))
+    app = CryocorrApp(Session())
+    async with app.run_test() as pilot:
+        app.open_run(tmp_path)
+        await until(pilot, lambda: not app.busy)
+        await pilot.pause()
+        assert [toast.message for toast in app._notifications] == toasts
+        assert app.session.notes == told
