@@ -282,9 +282,9 @@ async def test_files_are_stepped_through(montage: Path, tmp_path: Path) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await taken(pilot, app)
         await until(pilot, lambda: "13 classes" in words(app, "counts"))
-        assert words(app, "view").startswith("montage.png\n1 of 2")
+        assert words(app, "view").startswith("montage.png\npicture 1 of 2")
         await pilot.press("right_square_bracket")
-        assert words(app, "view").startswith("a.mrcs\n2 of 2")
+        assert words(app, "view").startswith("a.mrcs\npicture 2 of 2")
         assert app.screen.query_one(ContactSheet).display
         await pilot.press("left_square_bracket")
         assert app.screen.query_one(MontageView).display

@@ -258,13 +258,13 @@ class DetectScreen(StepScreen):
         view, inputs = self._view, self._inputs
         if view is None or inputs is None:
             return ""
-        number = f"{self._place % len(self._views) + 1} of {len(self._views)} · "
+        number = f"picture {self._place % len(self._views) + 1} of {len(self._views)} · "
         number = number if len(self._views) > 1 else ""
         if view == SHEET:
             sources = [k for k in range(len(inputs.sources)) if k not in self._views]
             name = self._name_in_words(inputs.sources[sources[0]].source)
             name = name if len(sources) == 1 else f"images of {len(sources)} files"
-            return f"{name}\n{number}best quality first"
+            return f"{name}\n{number}best first"
         name = self._name_in_words(inputs.sources[view].source)
         detection = self._detection
         found = (
