@@ -17,6 +17,7 @@ from cryocorr_tui.tui.pair_numbers import angle
 __all__ = ["FrcPlot", "ProfilePlot"]
 
 TICKS = 5
+MARGIN = 0.05  # above a curve that begins at 1: else it runs over the tick, and not beside it
 
 
 class _Plot(PlotextPlot):
@@ -28,9 +29,9 @@ class _Plot(PlotextPlot):
         self.plt.grid(False, False)
         return self.plt
 
-    def _end(self, lowest: float) -> None:
-        """Let the correlation run from its lowest value, or from 0, to 1."""
-        self.plt.ylim(min(0.0, lowest), 1)
+    def _end(self, lowest: float, *, margin: float = 0.0) -> None:
+        """Let the correlation run from its lowest value, or from 0, to 1, and a margin beyond."""
+        self.plt.ylim(min(0.0, lowest) - margin, 1 + margin)
         self.plt.yticks([0, 0.5, 1], ["0", "0.5", "1"])
         self.refresh()
 
@@ -72,7 +73,7 @@ class FrcPlot(_Plot):
         ticks = np.linspace(ends[1] / TICKS, ends[1], TICKS)
         plot.xticks(ticks, [f"{size / tick:.3g}" for tick in ticks])
         plot.xlabel(f"period ({unit})")
-        self._end(float(np.nan_to_num(scores.frc).min()))
+        self._end(float(np.nan_to_num(scores.frc).min()), margin=MARGIN)
 
 
 class ProfilePlot(_Plot):
