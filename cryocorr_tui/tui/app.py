@@ -25,6 +25,7 @@ from cryocorr_tui.core.resources import styles
 from cryocorr_tui.core.words import counted
 from cryocorr_tui.tui.ending import end_with_the_terminal
 from cryocorr_tui.tui.graphics.host import PictureHost
+from cryocorr_tui.tui.keyed import with_key
 from cryocorr_tui.tui.messages import JobEnded, JobEvent, MapReady, TileReady
 from cryocorr_tui.tui.progress import Progress
 from cryocorr_tui.tui.session import Changed, Session
@@ -343,6 +344,7 @@ class CryocorrApp(PictureHost[None]):
             case events.StageStarted() | events.StageProgressed():
                 self._advance(event)
             case events.Notice(text, warning=warning):
+                text = with_key(text)
                 self.session.notes.append(text)
                 if warning and self._told_at_end:
                     self._warnings.append(text)
@@ -427,7 +429,7 @@ class CryocorrApp(PictureHost[None]):
             self._ask_where_to_run(str(message.error))
             return
         mistake = not isinstance(message.error, CryocorrError)
-        sentence = str(message.error)
+        sentence = with_key(str(message.error))
         if mistake:
             sentence = f"This should not have happened ({message.error})."
         if message.job in ABOUT_CLASSES:  # also stands on the screens that asked for it

@@ -184,3 +184,13 @@ async def test_options_wait_for_a_run_to_end(stack: Path) -> None:
         app.progress = Progress("run")
         await pilot.press("O")
         assert not isinstance(app.screen, RunOptions)
+
+
+async def test_a_sentence_about_an_option_names_the_key_that_sets_it(stack: Path) -> None:
+    app = app_with(stack)
+    async with app.run_test(size=SIZE) as pilot:
+        await with_options(pilot, max_shift="1000")
+        await pilot.press("r")
+        await until(pilot, lambda: bool(app.session.problem))
+        assert app.session.problem.startswith("--max-shift 1000 is too large")
+        assert app.session.problem.endswith("Here O sets --max-shift.")
