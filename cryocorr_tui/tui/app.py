@@ -26,6 +26,7 @@ from cryocorr_tui.core.words import counted
 from cryocorr_tui.tui.ending import end_with_the_terminal
 from cryocorr_tui.tui.graphics.host import PictureHost
 from cryocorr_tui.tui.keyed import with_key
+from cryocorr_tui.tui.keys_in_order import KeysInOrder
 from cryocorr_tui.tui.messages import JobEnded, JobEvent, MapReady, TileReady
 from cryocorr_tui.tui.progress import Progress
 from cryocorr_tui.tui.session import Changed, Session
@@ -65,7 +66,7 @@ def _screen(name: str) -> Callable[[], Screen[Any]]:
     return make
 
 
-class CryocorrApp(PictureHost[None]):
+class CryocorrApp(KeysInOrder[None], PictureHost[None]):
     """Compare class averages, step by step.
 
     Parameters

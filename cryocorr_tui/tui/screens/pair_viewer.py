@@ -402,6 +402,8 @@ class PairViewer(Screen[None]):
         room = self.query_one("#viewer-plots")
         if not room.children:
             room.mount(FrcPlot(), ProfilePlot())
+        if not room.children:  # the viewer is being left, and takes nothing in any more
+            return
         pixel_size = self.pair.pixel_size if self.pair else None
         frc, round_circle = (room.query_one(kind) for kind in (FrcPlot, ProfilePlot))
         cast("FrcPlot", frc).show(scores, pixel_size)
