@@ -130,7 +130,7 @@ async def test_all_panels_zoom_and_pan_together_and_not_beyond_the_picture(
         assert viewer.magnifier.zoom == pytest.approx(2)
         assert viewer.magnifier.x == pytest.approx(0.75)
         assert viewer.magnifier.y > 0.5
-        views = {panel._view for panel in viewer.query(Panel)}
+        views = {panel._wanted[1] for panel in viewer.query(Panel)}
         assert len(views) == 1
         assert views.pop().zoom == pytest.approx(2)
         await press(pilot, "minus")
@@ -181,10 +181,10 @@ async def test_blinking_flips_a_and_b_in_one_panel(finished_run: Run) -> None:
         await press(pilot, "b")
         assert viewer.blinking
         assert panel.border_title == "A: 0"
-        np.testing.assert_array_equal(panel._image, viewer._pictures["a"])
+        np.testing.assert_array_equal(panel._wanted[0], viewer._pictures["a"])
         viewer._flip()
         await settled(pilot)
-        np.testing.assert_array_equal(panel._image, viewer._pictures["b"])
+        np.testing.assert_array_equal(panel._wanted[0], viewer._pictures["b"])
         await press(pilot, "b")
         assert not viewer.blinking
         assert panel.border_title == "B: 1 on 0"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +49,23 @@ async def test_the_newest_of_many_pictures_wins() -> None:
             picture.show(np.full((50, 50), value, np.uint8))
         picture = await drawn(pilot)
         assert (picture.drawing.parts == 200).all()
+
+
+async def test_pictures_that_are_no_longer_shown_are_let_go_at_once() -> None:
+    app = PictureApp(class_average(64))
+    async with app.run_test(size=(40, 20)) as pilot:
+        gc.disable()  # it comes by rarely, and large pictures would wait for it
+        try:
+            shown = []
+            for level in range(8):
+                image = np.full((64, 64), level, np.uint8)
+                shown.append(weakref.ref(image))
+                (await drawn(pilot)).show(image)
+                del image
+            await drawn(pilot)
+            assert [one() is not None for one in shown] == [False] * 7 + [True]
+        finally:
+            gc.enable()
 
 
 async def test_no_picture_after_one_leaves_the_widget_blank() -> None:

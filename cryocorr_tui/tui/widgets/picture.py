@@ -20,6 +20,9 @@ from cryocorr_tui.tui.graphics.viewport import View
 
 __all__ = ["Picture", "View"]
 
+_Wanted = tuple[NDArray[np.uint8] | None, View | None, NDArray[np.str_] | None]
+"""A picture or none, the part to show, and the marks over it."""
+
 
 class Picture(Widget):
     """A picture, or a part of it, as large as the widget allows.
@@ -54,9 +57,7 @@ class Picture(Widget):
         super().__init__(**options)
         self.drawing: Drawing | None = None
         self.unsent = False  # whether there are sixels that the terminal does not show
-        self._image = image
-        self._view = view
-        self._marks: NDArray[np.str_] | None = None
+        self._wanted: _Wanted = image, view, None
         self._request = self._answered = 0
         self._covered = False
 
@@ -80,7 +81,7 @@ class Picture(Widget):
         """
         if image is not None and (image.dtype != np.uint8 or image.ndim not in (2, 3)):
             raise ValueError(f"(h, w) or (h, w, 3) uint8 expected, not {image.shape} {image.dtype}")
-        self._image, self._view, self._marks = image, view, marks
+        self._wanted = image, view, marks
         self._draw()
 
     def refresh_protocol(self) -> None:
@@ -134,7 +135,7 @@ class Picture(Widget):
 
     def _draw(self) -> None:
         self._request += 1
-        image, (columns, rows) = self._image, self.size
+        image, (columns, rows) = self._wanted[0], self.size
         if image is None or not image.size or not rows or not columns:  # a resize may come
             self._take(None)
         else:
@@ -144,22 +145,15 @@ class Picture(Widget):
                 and self.content_region.bottom >= self.app.size.height
             ):
                 rows = max(rows - 1, 1)  # xterm scrolls where sixels reach the last row
-            wanted = image, self._view, self._marks
-            work = partial(self._encode, *wanted, terminal, rows, columns, self._request)
+            # Not with the picture: Textual's workers linger after their work until the garbage
+            # collector comes by, which may be a hundred large pictures later.
+            work = partial(self._encode, terminal, rows, columns, self._request)
             self.run_worker(work, thread=True, exclusive=True, group="drawing")
 
-    def _encode(
-        self,
-        image: NDArray[np.uint8],
-        view: View | None,
-        marks: NDArray[np.str_] | None,
-        terminal: Terminal,
-        rows: int,
-        columns: int,
-        request: int,
-    ) -> None:
-        if get_current_worker().is_cancelled:  # a newer picture came while this one waited
-            return
+    def _encode(self, terminal: Terminal, rows: int, columns: int, request: int) -> None:
+        image, view, marks = self._wanted
+        if get_current_worker().is_cancelled or image is None or not image.size:
+            return  # something newer came while this one waited
         drawing = draw(image, view, terminal=terminal, rows=rows, columns=columns, marks=marks)
         self.post_message(self.Drawn(drawing, request))
 
