@@ -88,7 +88,8 @@ class PictureApp(PictureHost[None]):
     def tick(self) -> None:
         # Above and below the picture in one frame: what is between is rendered, but not painted.
         self.ticks += 1
-        self.query_one("#clock", Static).update(f"tick {self.ticks}")
+        for clock in self.query("#clock").results(Static):  # none while the app comes or goes
+            clock.update(f"tick {self.ticks}")
         self.query_one("#title", Static).update(f"title {self.ticks}")
 
     def on_event_log(self, text: str) -> None:
