@@ -18,6 +18,7 @@ from cryocorr_tui.cli import main, summary
 from cryocorr_tui.cli.console import data_console
 from cryocorr_tui.cli.parser import (
     COMMANDS,
+    DRAWN,
     MATRICES,
     METRICS,
     SPECTRAL_WEIGHTINGS,
@@ -179,6 +180,7 @@ def test_an_output_folder_must_be_named(command: list[str]) -> None:
 def test_the_parser_knows_the_metrics_of_the_core() -> None:
     assert METRICS == model.METRICS
     assert SPECTRAL_WEIGHTINGS == model.SPECTRAL_WEIGHTINGS
+    assert DRAWN == model.DRAWN
     assert set(MATRICES) == set(store.SYMMETRIC_FIELDS)
 
 
@@ -204,7 +206,8 @@ def test_every_option_reaches_the_settings(faked: Callable[..., FakeRun]) -> Non
     options = (
         "--device cuda:1 --max-shift 5.5 --no-mirror --weights ncc=2,nmi=1 --pixel-size 2.03 "
         "--box 96 --mask-diameter 180 --memory 4 --seed 7 --as montage --quality-weight 0 "
-        "--bottom-up --resume --min-score 0.25 --matrix ncc,ssim,ncc --spectral-weighting snr"
+        "--bottom-up --resume --min-score 0.25 --matrix ncc,ssim,ncc --spectral-weighting snr "
+        "--drawn pixels"
     )
     assert main([*ANALYZE, *options.split()]) == 0
     assert run.called_with["settings"] == Settings(
@@ -221,6 +224,7 @@ def test_every_option_reaches_the_settings(faked: Callable[..., FakeRun]) -> Non
         reading="montage",
         bottom_up=True,
         spectral_weighting="snr",
+        drawn="pixels",
     )
     assert run.called_with["resume"] is True
     assert run.called_with["matrices"] == ("ncc", "ssim")
@@ -307,6 +311,15 @@ def test_match_prints_how_many_classes_have_a_counterpart(
         "out/matches.csv",
     ]
     assert err.splitlines()[-1] == "7 class averages, 12 pairs"
+
+
+def test_match_repeats_a_doubt_beside_its_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished = MatchFinished(Path("out"), (4, 3), 12, (0, 0), 0, (), doubt="It may be wrong.")
+    monkeypatch.setattr(analysis, "match", lambda *_, **__: (event for event in [finished]))
+    assert main(["match", "a.mrcs", "b.png", "-o", "out"]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == "warning: It may be wrong."
 
 
 def test_plain_progress_is_a_line_for_each_tenth_and_never_two_at_once() -> None:

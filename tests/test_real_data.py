@@ -42,6 +42,9 @@ MONTAGES = {
 }
 
 
+WIDE = ("--max-shift", "8")
+
+
 def in_order(folder: Path, pattern: str) -> list[Path]:
     """Files by the last number in their name, as the classes are counted."""
     return sorted(folder.glob(pattern), key=lambda path: [*map(int, re.findall(r"\d+", path.name))])
@@ -152,7 +155,7 @@ def test_a_montage_at_another_zoom_finds_every_class_of_its_stack(
     montage = shared_data / "montages" / "pom152_WT_montage.png"
     stack = in_order(shared_data / "stacks" / "pom152_wt_hdf", "*.hdf")
     pairs = analyzed([montage, *stack], tmp_path, "--bottom-up")
-    assert "are taken to show the same field" in capsys.readouterr().err
+    assert "show the same field as the other inputs: best partners" in capsys.readouterr().err
     assert best_partners(pairs, 35) == list(range(35))
     own = [row for row in pairs if int(row["j"]) - int(row["i"]) == 35]
     assert min(float(row["ncc"]) for row in own) > 0.9
@@ -162,11 +165,29 @@ def test_a_montage_at_another_zoom_finds_every_class_of_its_stack(
 
 
 def test_a_montage_drawn_pixel_for_pixel_in_a_larger_box_finds_every_class_of_its_stack(
-    shared_data: Path, tmp_path: Path
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     montage = shared_data / "montages" / "nup82_combined_no_bg.png"
     truth = json.loads((shared_data / "montages" / "squares.json").read_text())[montage.name]
     stack = in_order(shared_data / "stacks" / "nup82_spi", "*.spi")
-    options = ("--pixel-size", "3.23", "--max-shift", "8")
-    pairs = analyzed([montage, *stack], tmp_path, *options)
+    pairs = analyzed([montage, *stack], tmp_path / "known", "--pixel-size", "3.23", *WIDE)
     assert best_partners(pairs, 21) == truth["class_ids"]
+    capsys.readouterr()
+    pairs = analyzed([montage, *stack], tmp_path / "told", *WIDE)
+    assert "show the other inputs pixel for pixel: best partners" in capsys.readouterr().err
+    assert best_partners(pairs, 21) == truth["class_ids"]
+
+
+def test_a_montage_of_another_particle_cannot_be_told_and_the_verdict_says_so(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    montage = shared_data / "montages" / "oldschool_2dclass_junk1.png"
+    stack = shared_data / "stacks" / "pom152_t1_spi"
+    run = str(tmp_path / "run")
+    assert main(["match", str(stack), str(montage), "-o", run, "--box", "40"]) == 0
+    err = capsys.readouterr().err
+    assert err.count("the pictures do not tell") == 2
+    assert "the pictures do not tell" in err.splitlines()[-1]
+    again = ["match", str(stack), str(montage), "-o", run, "--overwrite", "--box", "40"]
+    assert main([*again, "--drawn", "field"]) == 0
+    assert "do not tell" not in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from cryocorr_tui.cli.console import data_console, talk_console
-from cryocorr_tui.cli.progress import meter_on
+from cryocorr_tui.cli.progress import meter_on, warning
 from cryocorr_tui.core.words import are, counted
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def match(options: argparse.Namespace) -> None:
         )
     mutual = f"{counted(finished.mutual, 'pair')} of classes {are(finished.mutual)}"
     console.print(f"{mutual} the best of each other")
+    if finished.doubt:  # said early on already, but it is the verdict that it concerns
+        talk_console().print(warning(finished.doubt))
     _print_paths(finished.tables)
 
 
@@ -245,6 +247,7 @@ def _search_settings(options: argparse.Namespace) -> Settings:
         mirror=not options.no_mirror,
         quality_weight=options.quality_weight,
         spectral_weighting=options.spectral_weighting,
+        drawn=options.drawn,
         pixel_size=options.pixel_size,
         box=options.box,
         memory=options.memory,

@@ -22,6 +22,7 @@ LEAST_SCALE, MOST_SCALE = 0.1, 10.0  # further ones take hours and gigabytes
 # holds the two equal.
 METRICS = ("ncc", "ssim", "nmi")
 SPECTRAL_WEIGHTINGS = ("none", "snr")
+DRAWN = ("auto", "field", "pixels")
 MATRICES = (*METRICS, "blend", "frc_resolution_px")
 SMALLEST_BOX = 16
 SMALLEST_BLOCK = 8
@@ -240,6 +241,13 @@ def _search_options() -> argparse.ArgumentParser:
         default="none",
         help="snr weighs the rings of Fourier space by how far they stand out of the noise at the "
         "rim of the mask (default: none)",
+    )
+    search.add_argument(
+        "--drawn",
+        choices=DRAWN,
+        default="auto",
+        help="what squares of a montage without a pixel size show beside other inputs: the field "
+        "of their boxes, scaled, or their pixels (default: auto, told by the pictures)",
     )
     return options
 

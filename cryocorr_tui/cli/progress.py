@@ -19,7 +19,7 @@ from rich.text import Text
 
 from cryocorr_tui.core.time_left import share_of, time_left
 
-__all__ = ["Bars", "Lines", "Meter", "meter_on"]
+__all__ = ["Bars", "Lines", "Meter", "meter_on", "warning"]
 
 SECONDS_BETWEEN_LINES = 2.0
 LINES_PER_STAGE = 10
@@ -92,7 +92,7 @@ class Bars:
 
     def warn(self, sentence: str) -> None:
         """Print it as a warning above the bars."""
-        self._progress.console.print(_warning(sentence))
+        self._progress.console.print(warning(sentence))
 
     def finish(self) -> None:
         """Let a bar of unknown length come to rest."""
@@ -136,8 +136,9 @@ class Lines:
 
     def warn(self, sentence: str) -> None:
         """Print it as a warning."""
-        self._console.print(_warning(sentence))
+        self._console.print(warning(sentence))
 
 
-def _warning(sentence: str) -> Text:
+def warning(sentence: str) -> Text:
+    """Return a sentence as the warning it is."""
     return Text.assemble(("warning: ", "warning"), sentence)

@@ -52,6 +52,7 @@ from cryocorr_tui.core.similarity import PairScorer, warm_up
 from cryocorr_tui.core.spectral import weighted
 from cryocorr_tui.core.store import RunStore, Tile
 from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
+from cryocorr_tui.core.zoom import Zoom, in_question, pixel_for_pixel, tell_zoom
 
 __all__ = [
     "AnalysisFinished",
@@ -93,7 +94,8 @@ class MatchFinished:
 
     ``classes`` and ``found`` are for both sets: how many each has, and how many of them have a
     counterpart in the other at a q-value below `FOUND`. ``mutual`` counts pairs of classes that are
-    the best partner of each other, at such a q-value.
+    the best partner of each other, at such a q-value. ``doubt`` is a sentence that says why the
+    numbers may be wrong (`Run.doubt`); empty where there is none.
     """
 
     folder: Path
@@ -102,6 +104,7 @@ class MatchFinished:
     found: tuple[int, int]
     mutual: int
     tables: tuple[Path, ...]
+    doubt: str = ""
     run: Run | None = field(default=None, compare=False, repr=False)
 
 
@@ -269,13 +272,20 @@ def _prepare(
             sources = taken
             look_at_print(sources)
         classes = to_class_averages(sources)
-        working = prepare(classes, settings)
-        split = None if second is None else _split(first, classes, working)
     backends, remark = choose_backends(settings.device)
+    with _timed(timings, "telling the zoom"):
+        zoom = yield from _tell_zoom(classes, settings, backends)
+    with _timed(timings, "preparing"):
+        if zoom.drawn == "pixels":
+            classes = pixel_for_pixel(classes)
+        working = prepare(classes, replace(settings, drawn=zoom.drawn))
+        split = None if second is None else _split(first, classes, working)
     for text in (*sources.warnings, *working.notes, *_left_out(classes, working)):
         yield Notice(text)
-    if remark:
-        yield Notice(remark, warning=False)
+    if zoom.doubt:
+        yield Notice(zoom.doubt)
+    for text in filter(None, (zoom.finding, remark)):
+        yield Notice(text, warning=False)
     yield StageStarted("scoring quality", len(classes))
     with _timed(timings, "scoring quality"):
         quality = quality_of(working)
@@ -290,7 +300,38 @@ def _prepare(
         squares=None if taken is None else squares_of(taken),
     )
     store = _store(output, working, settings, backends, split, fingerprint, recipe)
-    return Run(sources, classes, working, quality, settings, fingerprint, store, backends)
+    return Run(
+        sources,
+        classes,
+        working,
+        quality,
+        settings,
+        fingerprint,
+        store,
+        backends,
+        drawn=zoom.drawn,
+        doubt=zoom.doubt,
+    )
+
+
+def _tell_zoom(
+    classes: Sequence[ClassAverage], settings: Settings, backends: Sequence[Backend]
+) -> Generator[Event, None, Zoom]:
+    """Tell what squares of montages show, looking at the pictures only where nothing else tells."""
+    if not in_question(classes, settings):
+        return Zoom("field" if settings.drawn == "auto" else settings.drawn)
+    try:
+        yield from _load_kernels(backends[:1])
+        yield StageStarted("telling the zoom of squares", 0)
+        return tell_zoom(classes, settings, backends[0], memory=_memory(settings, backends))
+    finally:
+        backends[0].release()
+
+
+def _load_kernels(backends: Sequence[Backend]) -> Generator[Event, None, None]:
+    yield StageStarted("loading kernels (compiled at the first run)", 0)
+    for backend in backends:
+        warm_up(backend)
 
 
 def _split(first: Sequence[Path], classes: Sequence[ClassAverage], working: WorkingSet) -> int:
@@ -319,9 +360,7 @@ def _compare(run: Run) -> Generator[Event, None, None]:
     if done == store.pairs:
         return
     try:
-        yield StageStarted("loading kernels (compiled at the first run)", 0)
-        for backend in backends:
-            warm_up(backend)
+        yield from _load_kernels(backends)
         work = sum(_work(tile) for tile in store.tiles())
         behind = sum(_work(tile) for tile in store.tiles() if store.done(tile))
         yield StageStarted("comparing pairs", store.pairs, done, behind / work)
@@ -433,6 +472,7 @@ def _match_finished(
         found=(int(a.sum()), int(b.sum())),
         mutual=int((matches.mutual[store.rows] & a).sum()),
         tables=tables,
+        doubt=run.doubt,
         run=run,
     )
 
@@ -476,13 +516,15 @@ def _fingerprint(
 
 def _budget(working: WorkingSet, settings: Settings, backends: Sequence[Backend]) -> Budget:
     """Return how much of each device a run may use."""
-    on_card = not backends[0].is_host
-    if settings.memory is None:
-        share = CARD_SHARE if on_card else HOST_SHARE
-        memory = share * min(backend.memory().free for backend in backends)
-    else:
-        memory = settings.memory * 1e9
-    return Budget.of(working, memory, on_card=on_card)
+    return Budget.of(working, _memory(settings, backends), on_card=not backends[0].is_host)
+
+
+def _memory(settings: Settings, backends: Sequence[Backend]) -> float:
+    """Return the bytes of each device that a run may use."""
+    if settings.memory is not None:
+        return settings.memory * 1e9
+    share = HOST_SHARE if backends[0].is_host else CARD_SHARE
+    return share * min(backend.memory().free for backend in backends)
 
 
 @contextmanager

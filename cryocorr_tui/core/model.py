@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = [
+    "DRAWN",
     "METRICS",
     "PAIR_FIELDS",
     "SPECTRAL_WEIGHTINGS",
@@ -48,6 +49,8 @@ FloatArray = NDArray[np.float32]
 METRICS = ("ncc", "ssim", "nmi")
 
 SPECTRAL_WEIGHTINGS = ("none", "snr")  # of the Fourier rings, before search and metrics
+
+DRAWN = ("auto", "field", "pixels")  # what squares of montages show where no pixel size tells
 
 # What the store keeps of each pair, in this order, float32. Shifts and the FRC period are in pixels
 # of the source box, ``mirrored`` is 0 or 1, what was not scored is NaN in every field.
@@ -441,7 +444,8 @@ class Settings:
     one view to hunt instead of all squares, ``reference_scales`` the range of its scales (picture
     pixels per reference pixel), ``reference_threshold`` the least correlation of a hit (None: from
     decoys), ``quality_weight`` ≥ 0 (0 switches the weighting off), ``spectral_weighting`` one of
-    `SPECTRAL_WEIGHTINGS`.
+    `SPECTRAL_WEIGHTINGS`. ``drawn``, one of `DRAWN`, says what squares of montages show beside
+    other inputs where no pixel size tells: the field of their boxes, scaled, or their pixels.
     """
 
     device: str = "auto"
@@ -461,6 +465,7 @@ class Settings:
     reference_scales: tuple[float, float] = (0.7, 1.4)
     reference_threshold: float | None = None
     spectral_weighting: str = "none"
+    drawn: str = "auto"
 
 
 def settings_from(told: Mapping[str, Any]) -> Settings:
@@ -472,7 +477,8 @@ def settings_from(told: Mapping[str, Any]) -> Settings:
         If `told` is of another version.
     """
     known = {field.name for field in fields(Settings)}
-    values = {name: value for name, value in told.items() if name in known}
+    # Before there was a choice, all squares were taken to show the field of the other boxes.
+    values = {"drawn": "field"} | {name: told[name] for name in told if name in known}
     return Settings(
         **{
             **values,

@@ -26,6 +26,7 @@ from cryocorr_tui.core.model import ClassAverage, FloatArray, MaskDiameter, Sett
 
 __all__ = [
     "WorkingSet",
+    "at_unknown_zoom",
     "contrast_sign",
     "crop_or_pad",
     "disc_mask",
@@ -285,15 +286,16 @@ def prepare(classes: Sequence[ClassAverage], settings: Settings) -> WorkingSet:
 
     Where pixel sizes differ they become the coarsest of them; where boxes then differ they become
     the smallest of them. Boxes of unknown pixel size must agree, except those of squares cut from
-    montages: a screenshot may have any zoom, so its squares are taken to show the field that the
-    other boxes show, and are scaled to them.
+    montages: a screenshot may have any zoom. Its squares are taken to show the field that the
+    other boxes show, and are scaled to them; or, with ``drawn="pixels"``, to show their pixels, and
+    all boxes are cropped to the smallest. `zoom.tell_zoom` finds out which.
 
     Parameters
     ----------
     classes : sequence of ClassAverage
         At least two usable ones.
     settings : Settings
-        ``box``, ``mask_diameter`` and ``max_shift`` are used.
+        ``box``, ``mask_diameter``, ``max_shift`` and ``drawn`` are used.
 
     Returns
     -------
@@ -318,7 +320,7 @@ def prepare(classes: Sequence[ClassAverage], settings: Settings) -> WorkingSet:
             )
     reasons = [_why_unusable(item.image) for item in classes]
     contrast = _contrast_by_source(classes, reasons)
-    frame = _common_frame(classes)
+    frame = _common_frame(classes, settings.drawn)
     box = _working_box(settings, frame.box)
     images = room_for((len(classes), box, box))
     for index, item in enumerate(classes):
@@ -375,8 +377,10 @@ class _Frame:
 
     def source_pixels(self, item: ClassAverage) -> float:
         """Return source pixels of `item` per pixel of the frame."""
-        if self.same_field or self.pixel_size is None or item.pixel_size is None:
+        if self.same_field:
             return float(item.image.shape[0] / self.box)
+        if self.pixel_size is None or item.pixel_size is None:
+            return 1.0  # drawn pixel for pixel
         return self.pixel_size / item.pixel_size
 
     def bring(self, item: ClassAverage, box: int) -> FloatArray:
@@ -415,9 +419,16 @@ def _matching_boxes(side: int, step: float, box: int) -> tuple[int, int]:
     return int(candidates[best]), int(targets[best])
 
 
-def _common_frame(classes: Sequence[ClassAverage]) -> _Frame:
-    drawn = [item for item in classes if item.x is not None and item.pixel_size is None]
-    others = [item for item in classes if item.x is None or item.pixel_size is not None]
+def at_unknown_zoom(item: ClassAverage) -> bool:
+    """Say whether a class average is the square of a montage whose pixel size nobody knows."""
+    return item.x is not None and item.pixel_size is None
+
+
+def _common_frame(classes: Sequence[ClassAverage], geometry: str) -> _Frame:
+    drawn = [item for item in classes if at_unknown_zoom(item)]
+    others = [item for item in classes if not at_unknown_zoom(item)]
+    if drawn and others and geometry == "pixels":
+        return _frame_of_drawn_pixels(drawn, others)
     if drawn:
         return _frame_of_drawn(drawn, others)
     boxes = sorted({item.image.shape[0] for item in classes})
@@ -458,19 +469,33 @@ def _frame_of_drawn(drawn: Sequence[ClassAverage], others: Sequence[ClassAverage
     elif all(item.pixel_size is not None for item in others):
         fields = sorted(item.image.shape[0] * float(item.pixel_size or 0) for item in others)
         if fields[-1] > SAME_FIELD * fields[0]:
+            one_size = len({item.pixel_size for item in others}) == 1
+            or_pixels = ", or give --drawn pixels if it shows them pixel for pixel"
             raise InputError(
                 f"{drawn[0].source}: the zoom of its squares is unknown and the other inputs show "
-                f"fields of {fields[0]:.0f} to {fields[-1]:.0f} Å; compare it with one at a time."
+                f"fields of {fields[0]:.0f} to {fields[-1]:.0f} Å; compare it with one at a time"
+                f"{or_pixels if one_size else ''}."
             )
         pixel_size = fields[0] / boxes[0]
     elif len({item.image.shape[0] for item in others}) > 1:
         raise _boxes_differ(others)
-    if others:
-        notes.append(
-            f"The squares of {drawn[0].source} are taken to show the same field as the boxes of "
-            "the other inputs; if they are drawn pixel for pixel, give --pixel-size."
-        )
     return _Frame(boxes[0], pixel_size, True, tuple(notes))
+
+
+def _frame_of_drawn_pixels(drawn: Sequence[ClassAverage], others: Sequence[ClassAverage]) -> _Frame:
+    """Return the frame where squares of montages show the pixels of the other inputs."""
+    sizes = {item.pixel_size for item in others}
+    known = sorted(size for size in sizes if size is not None)
+    if len(known) > 1:
+        raise InputError(
+            f"{drawn[0].source}: its squares are to show other inputs pixel for pixel, but these "
+            f"have pixels of {known[0]:g} to {known[-1]:g} Å; compare it with one at a time."
+        )
+    if None in sizes and len({item.image.shape[0] for item in others}) > 1:
+        raise _boxes_differ(others)
+    boxes = sorted({item.image.shape[0] for item in (*drawn, *others)})
+    notes = [f"Boxes were cropped to the smallest, {boxes[0]} px."] if len(boxes) > 1 else []
+    return _Frame(boxes[0], None if None in sizes else known[0], False, tuple(notes))
 
 
 def _boxes_differ(classes: Sequence[ClassAverage]) -> InputError:

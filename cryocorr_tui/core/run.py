@@ -55,6 +55,10 @@ class Run:
         What chance gives; None until all pairs are scored.
     groups : Groups or None
         Groups of same views; None until then, where memory did not allow it, and for two sets.
+    drawn : str
+        What squares at an unknown zoom are taken to show: "field" or "pixels".
+    doubt : str
+        Why that could not be told by the pictures, a sentence; empty where it is known.
     """
 
     sources: Inputs
@@ -68,6 +72,8 @@ class Run:
     peaks: dict[str, int] = field(default_factory=dict)
     survey: Survey | None = None
     groups: Groups | None = None
+    drawn: str = "field"
+    doubt: str = ""
 
     @property
     def folder(self) -> Path:

@@ -145,6 +145,7 @@ def _told(run: Run) -> dict[str, object]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
         "settings": asdict(run.settings),
+        "drawn": run.drawn,
         "inputs": [
             {
                 "path": source.source,
