@@ -10,7 +10,7 @@ __all__ = ["append_keyed", "with_key"]
 
 # What the dialog of options sets, as the core calls it.
 IN_OPTIONS = re.compile(
-    r"--(pixel-size|max-shift|mask-diameter|box|weights|quality-weight|spectral-weighting|as)\b"
+    r"--(pixel-size|max-shift|mask-diameter|box|weights|quality-weight|spectral-weighting|drawn|as)\b"
 )
 
 

@@ -65,6 +65,7 @@ async def test_what_is_typed_is_what_the_next_run_is_made_with(stack: Path) -> N
         await pilot.press("O")
         app.screen.query_one(Tick).value = False
         app.screen.query_one("#option-spectral_weighting", Choice).action_turn(1)
+        app.screen.query_one("#option-drawn", Choice).action_turn(1)
         await pilot.press("enter")
         await with_options(
             pilot, pixel_size="3.1", max_shift="2", mask_diameter="24px", quality_weight="0"
@@ -77,6 +78,7 @@ async def test_what_is_typed_is_what_the_next_run_is_made_with(stack: Path) -> N
             mask_diameter=MaskDiameter(24, "px"),
             quality_weight=0.0,
             spectral_weighting="snr",
+            drawn="field",
         )
         await pilot.press("r")
         await until(pilot, idle(app))
@@ -85,7 +87,11 @@ async def test_what_is_typed_is_what_the_next_run_is_made_with(stack: Path) -> N
         assert app.session.run.classes[0].pixel_size == 3.1
         await with_options(pilot, pixel_size="", max_shift="", mask_diameter="")
         assert app.session.settings == Settings(
-            device="cpu", mirror=False, quality_weight=0.0, spectral_weighting="snr"
+            device="cpu",
+            mirror=False,
+            quality_weight=0.0,
+            spectral_weighting="snr",
+            drawn="field",
         )
 
 

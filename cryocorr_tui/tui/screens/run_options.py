@@ -14,6 +14,7 @@ from textual.widgets import Button, Input, Label, Static
 
 from cryocorr_tui.core.errors import SettingsError
 from cryocorr_tui.core.model import (
+    DRAWN,
     METRICS,
     SPECTRAL_WEIGHTINGS,
     MaskDiameter,
@@ -76,6 +77,9 @@ class RunOptions(ModalScreen[Settings | None]):
                         self._settings.spectral_weighting,
                         id="option-spectral_weighting",
                     )
+                with Horizontal():
+                    yield Label("squares show")
+                    yield Choice(DRAWN, self._settings.drawn, id="option-drawn")
                 mirror = self._settings.mirror
                 yield Tick("try mirror images", mirror, id="option-mirror", compact=True)
             yield Static(id="options-problem", markup=False)
@@ -118,6 +122,7 @@ class RunOptions(ModalScreen[Settings | None]):
             weights=MetricWeights(**weights),
             reading=self.query_one("#option-reading", Choice).value,
             spectral_weighting=self.query_one("#option-spectral_weighting", Choice).value,
+            drawn=self.query_one("#option-drawn", Choice).value,
             mirror=self.query_one(Tick).value,
         )
 
