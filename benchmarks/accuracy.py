@@ -100,7 +100,7 @@ def _pose_errors(options: Options) -> Table:
 
 
 def _agreement(options: Options) -> Table:
-    box, count = (32, 1) if options.quick else (64, 100)
+    box, count = (32, 1) if options.quick else (64, 400 if options.large else 100)
     sets = []
     for snr in (4.0,) if options.quick else (4.0, 0.5):
         made = simulated(views=2 if options.quick else 6, replicates=3, box=box, snr=snr, seed=1)
