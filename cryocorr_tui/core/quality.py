@@ -239,14 +239,11 @@ def _cooccurrence_contrast(enhanced: FloatArray, region: BoolArray) -> Scores:
 
 
 def _edge(enhanced: FloatArray, inside: BoolArray, outside: BoolArray) -> Scores:
-    gradient = np.stack(
-        [
-            cv2.magnitude(
-                cv2.Sobel(picture, cv2.CV_32F, 1, 0), cv2.Sobel(picture, cv2.CV_32F, 0, 1)
-            )
-            for picture in _smoothed(enhanced, _EDGE_SMOOTHING)
-        ]
-    )
+    smooth = _smoothed(enhanced, _EDGE_SMOOTHING)
+    along_x = np.stack([cv2.Sobel(picture, cv2.CV_32F, 1, 0) for picture in smooth])
+    along_y = np.stack([cv2.Sobel(picture, cv2.CV_32F, 0, 1) for picture in smooth])
+    # Not cv2.magnitude: its last bit depends on where in memory pictures happen to lie.
+    gradient = np.sqrt(along_x * along_x + along_y * along_y)
     return _excess(_mean_over(gradient, inside), _mean_over(gradient, outside))
 
 

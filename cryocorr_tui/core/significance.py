@@ -44,7 +44,7 @@ FEW_PARTNERS = 20
 ROUNDS = 10
 
 # p-values are counted in so many bins a decade, over so many decades: double precision ends there.
-BINS, DECADES = 1000, 308
+BINS, DECADES = 1000, 320
 SMALLEST = float(np.finfo(np.float64).tiny)
 
 # Keeps Fisher's z finite where two classes are the same picture; the largest float32 below 1.

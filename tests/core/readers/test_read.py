@@ -153,7 +153,7 @@ def test_a_stack_that_does_not_fit_into_memory_is_refused(
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("cryocorr_tui.core.readers.content.frozen_array", exhausted)
+    monkeypatch.setattr("cryocorr_tui.core.readers.content.room_for", exhausted)
     assert "memory" in refusal(path)
 
 
