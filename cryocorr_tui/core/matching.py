@@ -48,7 +48,10 @@ class Matches:
 
 
 def find_matches(store: RunStore, *, quality: FloatArray, quality_weight: float) -> Matches:
-    """Find the partner of the highest score for each class; of equals, that of the lowest id.
+    """Find the partner of the highest blend for each class; of equals, that of the lowest id.
+
+    Not of the highest score: weighted by quality, a good picture of another view would pass for the
+    counterpart of a poor one.
 
     Parameters
     ----------
@@ -75,24 +78,24 @@ def find_matches(store: RunStore, *, quality: FloatArray, quality_weight: float)
     pairs = np.full((len(PAIR_FIELDS), store.n), np.nan, dtype=np.float32)
 
     def take(
-        ids: NDArray[np.intp], of: NDArray[np.intp], score: FloatArray, i_j: FloatArray
+        ids: NDArray[np.intp], of: NDArray[np.intp], blend: FloatArray, i_j: FloatArray
     ) -> None:
         """Keep what is better than the best so far: classes `ids`, partners `of`."""
-        better = score > best[ids]
+        better = blend > best[ids]
         partner[ids[better]] = of[better]
-        best[ids[better]] = score[better]
+        best[ids[better]] = blend[better]
         pairs[:, ids[better]] = i_j[:, better]
 
     cols = np.arange(store.cols.start, store.cols.stop)
     for band in store.bands(PAIRS_AT_ONCE):
         rows = np.arange(band.start, band.stop)
         window = store.window(band, store.cols)
-        weight = pair_weight(quality[rows, np.newaxis], quality[cols], quality_weight)
-        score = pair_score(window[PAIR_FIELDS.index("blend")], weight)
-        score = np.where(np.isnan(score), np.float32(-np.inf), score)
-        col, row = score.argmax(axis=1), score.argmax(axis=0)
+        blend = window[PAIR_FIELDS.index("blend")]
+        blend = np.where(np.isnan(blend), np.float32(-np.inf), blend)
+        col, row = blend.argmax(axis=1), blend.argmax(axis=0)
         down, across = np.arange(rows.size), np.arange(cols.size)
-        take(rows, cols[col], score[down, col], window[:, down, col])
-        take(cols, rows[row], score[row, across], window[:, row, across])
-    score = np.where(partner < 0, np.float32(np.nan), best)
+        take(rows, cols[col], blend[down, col], window[:, down, col])
+        take(cols, rows[row], blend[row, across], window[:, row, across])
+    weight = pair_weight(quality, quality[partner], quality_weight)
+    score = pair_score(pairs[PAIR_FIELDS.index("blend")], weight)  # NaN without a partner
     return Matches(partner=partner, score=score, pairs=pairs)

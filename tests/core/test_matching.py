@@ -45,13 +45,14 @@ def test_each_class_finds_its_best_and_mutual_ones_are_known(
     np.testing.assert_array_equal(found.pairs[PAIR_FIELDS.index("rotation_deg")], 10 * i + j)
 
 
-def test_quality_decides_between_partners(tmp_path: Path) -> None:
+def test_quality_weighs_the_score_and_chooses_no_partner(tmp_path: Path) -> None:
     quality = np.array([1.0, 0.25, 1.0], dtype=np.float32)
     with store_of(tmp_path, [[0.8, 0.6]]) as store:
         weighted = find_matches(store, quality=quality, quality_weight=1.0)
         plain = find_matches(store, quality=quality, quality_weight=0.0)
-    assert weighted.partner[0] == 2
-    assert plain.partner[0] == 1
+    assert weighted.partner.tolist() == plain.partner.tolist() == [1, 0, 0]
+    np.testing.assert_allclose(plain.score, [0.8, 0.8, 0.6])
+    np.testing.assert_allclose(weighted.score, [0.4, 0.4, 0.6])
 
 
 def test_a_class_that_was_not_scored_has_no_partner_and_is_none(tmp_path: Path) -> None:
