@@ -246,8 +246,8 @@ def _search_options() -> argparse.ArgumentParser:
         "--drawn",
         choices=DRAWN,
         default="auto",
-        help="what squares of a montage without a pixel size show beside other inputs: the field "
-        "of their boxes, scaled, or their pixels (default: auto, told by the pictures)",
+        help="what squares of a montage show beside other inputs: the field of their boxes, "
+        "scaled, or their pixels (default: auto, told by the pictures; with --pixel-size, pixels)",
     )
     return options
 

@@ -52,7 +52,14 @@ from cryocorr_tui.core.similarity import PairScorer, warm_up
 from cryocorr_tui.core.spectral import weighted
 from cryocorr_tui.core.store import RunStore, Tile
 from cryocorr_tui.core.survey import Survey, begin_survey, count_pairs
-from cryocorr_tui.core.zoom import Zoom, in_question, pixel_for_pixel, tell_zoom
+from cryocorr_tui.core.zoom import (
+    Zoom,
+    at_any_zoom,
+    in_question,
+    pixel_for_pixel,
+    taken_at_given_size,
+    tell_zoom,
+)
 
 __all__ = [
     "AnalysisFinished",
@@ -272,6 +279,8 @@ def _prepare(
             sources = taken
             look_at_print(sources)
         classes = to_class_averages(sources)
+        if settings.drawn == "field":
+            classes = at_any_zoom(classes)
     backends, remark = choose_backends(settings.device)
     with _timed(timings, "telling the zoom"):
         zoom = yield from _tell_zoom(classes, settings, backends)
@@ -284,6 +293,11 @@ def _prepare(
         yield Notice(text)
     if zoom.doubt:
         yield Notice(zoom.doubt)
+    if taken_at_given_size(classes, settings):
+        yield Notice(
+            "Squares of montages are taken to have the --pixel-size of the other inputs, pixel for "
+            "pixel; give --drawn field too if they are scaled."
+        )
     for text in filter(None, (zoom.finding, remark)):
         yield Notice(text, warning=False)
     yield StageStarted("scoring quality", len(classes))

@@ -21,7 +21,15 @@ from cryocorr_tui.core.model import PAIR_FIELDS, ClassAverage, MaskDiameter, Set
 from cryocorr_tui.core.preprocessing import at_unknown_zoom, prepare
 from cryocorr_tui.core.similarity import PairScorer
 
-__all__ = ["Zoom", "in_question", "pixel_for_pixel", "standing_out", "tell_zoom"]
+__all__ = [
+    "Zoom",
+    "at_any_zoom",
+    "in_question",
+    "pixel_for_pixel",
+    "standing_out",
+    "taken_at_given_size",
+    "tell_zoom",
+]
 
 # Of the smaller side every class shall have its partner in the sample, if there is one, so the
 # larger side is hardly thinned out.
@@ -58,11 +66,27 @@ class Zoom:
     doubt: str = ""
 
 
+def at_any_zoom(classes: Sequence[ClassAverage]) -> tuple[ClassAverage, ...]:
+    """Take their pixel size from squares beside other inputs: one that was given for all of them.
+
+    It is that of the other inputs; squares that show the same field have pixels of their own.
+    """
+    if all(item.x is not None for item in classes):
+        return tuple(classes)
+    return tuple(item if item.x is None else replace(item, pixel_size=None) for item in classes)
+
+
 def in_question(classes: Sequence[ClassAverage], settings: Settings) -> bool:
     """Say whether only the pictures can tell what squares show."""
     drawn, others = _sides(classes)
-    boxes = [len(item.image) for item in classes]
-    return bool(settings.drawn == "auto" and drawn and others and max(boxes) > ALIKE * min(boxes))
+    return bool(settings.drawn == "auto" and drawn and others and _boxes_differ(classes))
+
+
+def taken_at_given_size(classes: Sequence[ClassAverage], settings: Settings) -> bool:
+    """Say whether squares beside other inputs have a pixel size because one was given for all."""
+    both = {item.x is None for item in classes} == {True, False}
+    given = settings.pixel_size is not None and settings.drawn == "auto"
+    return given and both and _boxes_differ(classes)
 
 
 def tell_zoom(
@@ -176,6 +200,11 @@ def _evidence(
     scorer = PairScorer(working, settings, backend, memory=memory)
     block = scorer.score(slice(0, len(few)), slice(len(few), len(sample)))
     return standing_out(block[PAIR_FIELDS.index("blend")])
+
+
+def _boxes_differ(classes: Sequence[ClassAverage]) -> bool:
+    boxes = [len(item.image) for item in classes]
+    return max(boxes) > ALIKE * min(boxes)
 
 
 def _sides(

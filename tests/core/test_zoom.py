@@ -281,6 +281,19 @@ def test_a_montage_at_another_zoom_finds_its_stack(
     assert min(last(events).found) >= 3 * VIEWS - 2
 
 
+def test_a_pixel_size_that_is_given_is_that_of_scaled_squares_only_where_that_is_said(
+    files: tuple[Path, Path], jobs: tuple[SimulatedSet, SimulatedSet], tmp_path: Path
+) -> None:
+    montage = write_montage(tmp_path / "zoomed.png", magnified(jobs[1].images), columns=6)
+    given = Settings(pixel_size=PIXEL_SIZE)
+    wrong = list(match(files[:1], [montage], tmp_path / "wrong", given))
+    assert any("give --drawn field too if they are scaled" in text for text in warnings(wrong))
+    assert max(last(wrong).found) < VIEWS
+    right = list(match(files[:1], [montage], tmp_path / "right", replace(given, drawn="field")))
+    assert not any("--drawn" in text for text in warnings(right))
+    assert min(last(right).found) >= 3 * VIEWS - 2
+
+
 def test_what_is_given_is_taken_without_a_look(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,7 +108,7 @@ class GroupsScreen(StepScreen):
         Binding(
             "Q",
             "drop_below",
-            "Drop low quality",
+            "Drop junk",
             show=False,
             id="groups.drop_below",
             tooltip="Drop every class, of all groups, whose quality is below a number",

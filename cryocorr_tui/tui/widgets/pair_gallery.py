@@ -13,7 +13,7 @@ from textual.geometry import Size
 from textual.strip import Strip
 
 from cryocorr_tui.tui.names import shortened
-from cryocorr_tui.tui.pair_numbers import chance, number
+from cryocorr_tui.tui.pair_numbers import angle, chance, number, signed
 from cryocorr_tui.tui.thumbnails import Laid
 from cryocorr_tui.tui.widgets.gallery import Gallery, line_of
 
@@ -123,7 +123,7 @@ class PairGallery(Gallery):
         i, j = self._ids(index)
         qualities = " · ".join(number(float(run.quality.quality[c]), 2) for c in (i, j))
         mirrored = "  mirrored" if ranking.mirrored[k] else ""
-        shift = f"{ranking.shift_y[k]:+.1f} {ranking.shift_x[k]:+.1f} px"
+        shift = f"{signed(ranking.shift_y[k])} {signed(ranking.shift_x[k])} px"
         score, blend = (number(float(each[k]), 2) for each in (ranking.score, ranking.blend))
         lines = [
             [
@@ -132,7 +132,7 @@ class PairGallery(Gallery):
                 (score, strong),
             ],
             [("quality ", weak), (qualities, plain)],
-            [(f"{ranking.rotation[k]:.1f}°", plain), (mirrored, plain)],
+            [(angle(ranking.rotation[k]), plain), (mirrored, plain)],
             [("shift ", weak), (shift, plain)],
             [("blend ", weak), (blend, plain)],
             [("p ", weak), (chance(float(ranking.p_value[k])), plain)],
