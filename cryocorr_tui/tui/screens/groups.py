@@ -370,7 +370,7 @@ class GroupsScreen(StepScreen):
 
     def action_drop_below(self) -> None:
         """Ask for a quality, and drop all classes below it."""
-        from cryocorr_tui.tui.screens.prompt import Prompt
+        from cryocorr_tui.tui.screens.prompt import Prompt, share
 
         run, class_id = self.session.run, self.query_one(ClassSheet).class_id
         if run is None or class_id is None:
@@ -380,11 +380,8 @@ class GroupsScreen(StepScreen):
         def drop(text: str | None) -> None:
             if text is None or self.session.choices is None:
                 return
-            try:
-                least = float(text or 0)
-            except ValueError:
-                least = -1.0
-            if not 0 <= least <= 1:
+            least = share(text)
+            if least is None:
                 self.notify(f"{text!r} is not a number from 0 to 1.", severity="warning")
                 return
             below = np.flatnonzero(quality < least).tolist()

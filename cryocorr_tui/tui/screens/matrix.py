@@ -18,7 +18,7 @@ from cryocorr_tui.tui.axis import Axis, by_group, by_quality, by_source
 from cryocorr_tui.tui.colormaps import COLORMAPS
 from cryocorr_tui.tui.pair_numbers import class_rows, pair_rows
 from cryocorr_tui.tui.score_map import MAP_FIELDS
-from cryocorr_tui.tui.screens.prompt import Prompt
+from cryocorr_tui.tui.screens.prompt import Prompt, share
 from cryocorr_tui.tui.screens.step import StepScreen
 from cryocorr_tui.tui.session import Changed
 from cryocorr_tui.tui.widgets.heatmap import Heatmap
@@ -177,11 +177,8 @@ class MatrixScreen(StepScreen):
         def take(text: str | None) -> None:
             if text is None:
                 return
-            try:
-                value = float(text or 0)
-            except ValueError:
-                value = -1.0
-            if not 0 <= value <= 1:
+            value = share(text)
+            if value is None:
                 self.notify(f"{text!r} is not a number from 0 to 1.", severity="warning")
                 return
             self._threshold = value

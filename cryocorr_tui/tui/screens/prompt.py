@@ -10,7 +10,16 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-__all__ = ["Prompt"]
+__all__ = ["Prompt", "share"]
+
+
+def share(text: str) -> float | None:
+    """Return what was typed as a number from 0 to 1, 0 for nothing; None where it is no such."""
+    try:
+        value = float(text or 0)
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None
 
 
 class Prompt(ModalScreen[str | None]):
