@@ -21,12 +21,21 @@ from cryocorr_tui.core.model import FloatArray
 from cryocorr_tui.core.preprocessing import fourier_resample
 from cryocorr_tui.core.search import Candidates
 
-__all__ = ["OVERSAMPLING", "Templates", "oversample", "refine", "sample_aligned", "templates"]
+__all__ = [
+    "OVERSAMPLING",
+    "Templates",
+    "oversample",
+    "refine",
+    "sample_aligned",
+    "settle",
+    "templates",
+]
 
 OVERSAMPLING = 2  # bilinear interpolation of this finer picture is exact enough
-FINALISTS = 4  # poses of a pair that stand for election by the blend
-UNPROMISING = 0.04  # a peak this much below the best coarse correlation is never the best pose
-HOPELESS = 0.05  # a refined pose this much below the best NCC never has the best blend
+FINALISTS = 5  # poses of a pair that stand for election by the blend
+UNPROMISING = 0.05  # a peak this much below the best coarse correlation is never the best pose
+# A refined pose this ÷ box below the best NCC never has the best blend. Fewer pixels tell less.
+HOPELESS = 3.2
 COARSE_STEPS = 5  # on a quarter of the mask's pixels, before one last step on half of them
 STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
 LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
@@ -138,6 +147,8 @@ def refine(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Refine the coarse poses of a tile and return the best distinct ones.
 
+    On a quarter of the mask's pixels; `settle` takes the last, small step.
+
     Parameters
     ----------
     rows : Templates
@@ -155,9 +166,9 @@ def refine(
     -------
     poses : (r, c, FINALISTS, 4) float32
         Rotation in degrees, shift y, shift x in working pixels, mirrored 0 or 1; the best of each
-        mirror state come first, then the next best pose.
+        mirror state come first, then the next best poses.
     ncc : (r, c, FINALISTS) float32
-        Correlation coefficient before the last, small step; −inf where there is no finalist.
+        Correlation coefficient; −inf where there is no finalist.
     """
     return _refine_tile(  # type: ignore[no-any-return]
         rows.values,
@@ -173,6 +184,43 @@ def refine(
         candidates.shift_y,
         candidates.shift_x,
         wanted,
+        np.float32(max_shift),
+    )
+
+
+def settle(
+    rows: Templates,
+    columns: FloatArray,
+    poses: NDArray[np.float32],
+    standing: NDArray[np.bool_],
+    *,
+    max_shift: float,
+) -> NDArray[np.float32]:
+    """Take one last, small step on all pixels of the templates from every finalist that stands.
+
+    Parameters
+    ----------
+    rows, columns, max_shift
+        As for `refine`.
+    poses : (r, c, FINALISTS, 4) float32
+        From `refine`.
+    standing : (r, c, FINALISTS) bool
+        Which of them stand; the others stay as they are.
+
+    Returns
+    -------
+    (r, c, FINALISTS, 4) float32
+    """
+    return _settle_tile(  # type: ignore[no-any-return]
+        rows.values,
+        rows.slopes,
+        rows.inverse_hessian,
+        rows.projection,
+        rows.x,
+        rows.y,
+        columns,
+        poses,
+        standing,
         np.float32(max_shift),
     )
 
@@ -330,6 +378,7 @@ def _refine_tile(
     pixels = len(x)
     part = coarse / pixels
     radius = math.sqrt(2 * pixels / math.pi)  # of the mask: the templates hold half of it
+    hopeless = HOPELESS * OVERSAMPLING / columns.shape[-1]
     poses = np.zeros((count_rows, count_columns, FINALISTS, 4), dtype=np.float32)
     ncc = np.full((count_rows, count_columns, FINALISTS), -np.inf, dtype=np.float32)
     for pair in numba.prange(count_rows * count_columns):
@@ -366,16 +415,43 @@ def _refine_tile(
         finalists = _distinct(found, pose, radius)
         for place in range(FINALISTS):
             k = finalists[place]
-            if k < 0 or found[k] < found.max() - HOPELESS:
-                continue
-            sample_aligned(columns[j], pose[k], x, y, buffer, OVERSAMPLING)
-            _sums(buffer, values[i], slopes[i], pixels, sums)
-            ncc[i, j, place] = _ncc(sums, pixels, 1.0)
-            poses[i, j, place] = pose[k]
-            _step(
-                poses[i, j, place], sums, inverse_hessian[i], projection[i], 1.0, radius, max_shift
-            )
+            if k >= 0 and found[k] >= found.max() - hopeless:
+                ncc[i, j, place] = found[k]
+                poses[i, j, place] = pose[k]
     return poses, ncc
+
+
+@numba.njit(parallel=True, nogil=True, cache=True)
+def _settle_tile(
+    values: NDArray[np.float32],
+    slopes: NDArray[np.float32],
+    inverse_hessian: NDArray[np.float64],
+    projection: NDArray[np.float64],
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    columns: NDArray[np.float32],
+    poses: NDArray[np.float32],
+    standing: NDArray[np.bool_],
+    max_shift: float,
+) -> NDArray[np.float32]:
+    count_rows, count_columns = standing.shape[:2]
+    pixels = len(x)
+    radius = math.sqrt(2 * pixels / math.pi)
+    settled = poses.copy()
+    for pair in numba.prange(count_rows * count_columns):
+        j, i = pair // count_rows, pair % count_rows
+        if not standing[i, j].any():
+            continue
+        buffer = np.empty(pixels, dtype=np.float32)
+        sums = np.empty(6, dtype=np.float64)
+        for place in range(FINALISTS):
+            if not standing[i, j, place]:
+                continue
+            pose = settled[i, j, place]
+            sample_aligned(columns[j], pose, x, y, buffer, OVERSAMPLING)
+            _sums(buffer, values[i], slopes[i], pixels, sums)
+            _step(pose, sums, inverse_hessian[i], projection[i], 1.0, radius, max_shift)
+    return settled
 
 
 @numba.njit(cache=True)

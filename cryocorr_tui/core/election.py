@@ -19,7 +19,8 @@ from cryocorr_tui.core.scoring_kernels import HARDLY, MetricRows, score_finalist
 
 __all__ = ["elect", "shortlist"]
 
-OUTVOTED = 0.8  # a finalist whose thin blend is this ÷ box below the best is never elected
+# A finalist whose thin blend is (this ÷ box)² below the best is never elected.
+OUTVOTED = 12.0
 
 _BYTES_PER_PIXEL = 160  # of a finalist: what the window statistics hold at a time
 _PIXELS_AT_ONCE = 1024  # of a joint histogram: bounds the one-hot codes to 256 kB a finalist
@@ -97,7 +98,7 @@ def shortlist(
     count = xp.sum(xp.astype(standing, xp.int32), axis=2, keepdims=True)
     rivals = standing & (count > 1)
     blend = _blend(_scores_of_all(thin, columns, poses, rivals, unknown, memory), weights)
-    margin = OUTVOTED / (columns.shape[-1] / OVERSAMPLING)  # fewer pixels tell less
+    margin = (OUTVOTED * OVERSAMPLING / columns.shape[-1]) ** 2
     outvoted = blend < xp.max(_ranked(blend), axis=2, keepdims=True) - margin
     return standing & ~outvoted
 

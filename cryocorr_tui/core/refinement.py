@@ -28,7 +28,7 @@ from cryocorr_tui.core.alignment import (
 from cryocorr_tui.core.sampling import PosedPairs, parts, put_back, sample_pairs
 from cryocorr_tui.core.search import Candidates
 
-__all__ = ["refine"]
+__all__ = ["refine", "settle"]
 
 _BYTES_PER_PIXEL = 128  # of a candidate: what sampling and the gathered template hold at a time
 
@@ -66,10 +66,53 @@ def refine(
     """
     if is_numpy_array(columns):
         return alignment.refine(rows, columns, candidates, wanted, max_shift=max_shift)
+    xp = array_namespace(columns)
     found, poses = _refined(rows, columns, candidates, wanted, max_shift, memory)
-    finalist, stands = _distinct(found, poses, _radius(rows))
-    finalists = _taken(poses, finalist)
-    return _last_step(rows, columns, finalists, stands, max_shift, memory)
+    finalist, ncc = _distinct(found, poses, _radius(rows))
+    stands = ncc >= xp.max(found, axis=0) - HOPELESS * OVERSAMPLING / columns.shape[-1]
+    ncc = xp.where(stands, ncc, -xp.inf)
+    poses = xp.where((ncc > -xp.inf)[..., None], _taken(poses, finalist), 0.0)
+    return (
+        xp.permute_dims(poses, (1, 2, 0, 3)),
+        xp.permute_dims(xp.astype(ncc, xp.float32), (1, 2, 0)),
+    )
+
+
+def settle(
+    rows: Templates,
+    columns: Any,
+    poses: Any,
+    standing: Any,
+    *,
+    max_shift: float,
+    memory: float,
+) -> Any:
+    """Take one last, small step on all pixels of the templates from every finalist that stands.
+
+    Parameters
+    ----------
+    rows, columns, max_shift, memory
+        As for `refine`.
+    poses : (r, c, FINALISTS, 4) float32
+        From `refine`.
+    standing : (r, c, FINALISTS) bool
+        Which of them stand; the others stay as they are.
+
+    Returns
+    -------
+    (r, c, FINALISTS, 4) float32
+        On the device of the arguments.
+    """
+    if is_numpy_array(columns):
+        return alignment.settle(rows, columns, poses, standing, max_shift=max_shift)
+    xp = array_namespace(columns)
+    i, j, _ = xp.nonzero(standing)
+    taken = xp.reshape(standing, (-1,))
+    start = xp.reshape(poses, (-1, 4))
+    trials = PosedPairs(i, j, xp.take(start, xp.nonzero(taken)[0], axis=0))
+    sums = _sums(rows, columns, trials, rows.x.shape[0], memory)
+    ended, _ = _step(rows, trials, sums, 1.0, max_shift)
+    return xp.reshape(put_back(ended, taken, start), poses.shape)
 
 
 def _refined(
@@ -219,7 +262,8 @@ def _distinct(found: Any, pose: Any, radius: float) -> tuple[Any, Any]:
     -------
     finalist : (finalists, r, c) integer
         Number of the candidate.
-    stands : (finalists, r, c) bool
+    reached : (finalists, r, c) float64
+        Its NCC, −inf where there is none.
     """
     xp = array_namespace(found)
     candidates = found.shape[0]
@@ -237,8 +281,7 @@ def _distinct(found: Any, pose: Any, radius: float) -> tuple[Any, Any]:
         moved = xp.hypot(pose[..., 1] - leader[..., 1], pose[..., 2] - leader[..., 2])
         beside = (number // half == best // half) & (xp.maximum(rim, moved) <= DISTINCT)
         left = xp.where(beside, -xp.inf, left)
-    hopeful = xp.stack(reached) >= xp.max(found, axis=0) - HOPELESS
-    return xp.stack(finalist), hopeful & (xp.stack(reached) > -xp.inf)
+    return xp.stack(finalist), xp.stack(reached)
 
 
 def _taken(pose: Any, candidate: Any) -> Any:
@@ -247,37 +290,3 @@ def _taken(pose: Any, candidate: Any) -> Any:
     index = xp.reshape(candidate, (-1, *pose.shape[1:3], 1))
     index = xp.broadcast_to(index, (*index.shape[:3], 4))
     return xp.reshape(xp.take_along_axis(pose, index, axis=0), (*candidate.shape, 4))
-
-
-def _last_step(
-    rows: Templates, columns: Any, finalists: Any, stands: Any, max_shift: float, memory: float
-) -> tuple[Any, Any]:
-    """Take one last, small step on all pixels of the templates from every finalist that stands.
-
-    Parameters
-    ----------
-    finalists : (finalists, r, c, 4) float32
-    stands : (finalists, r, c) bool
-
-    Returns
-    -------
-    poses : (r, c, finalists, 4) float32
-    ncc : (r, c, finalists) float32
-        Before the step.
-    """
-    xp = array_namespace(columns)
-    count = rows.x.shape[0]
-    _, i, j = xp.nonzero(stands)
-    taken = xp.reshape(stands, (-1,))
-    start = xp.take(xp.reshape(finalists, (-1, 4)), xp.nonzero(taken)[0], axis=0)
-    trials = PosedPairs(i, j, start)
-    sums = _sums(rows, columns, trials, count, memory)
-    ended, _ = _step(rows, trials, sums, 1.0, max_shift)
-    ncc = xp.astype(_ncc(sums, count, 1.0), xp.float32)
-    nowhere = xp.zeros((taken.shape[0], 4), dtype=xp.float32, device=columns.device)
-    poses = xp.reshape(put_back(ended, taken, nowhere), (*stands.shape, 4))
-    reached = put_back(ncc, taken, xp.full_like(nowhere[:, 0], -xp.inf))
-    return (
-        xp.permute_dims(poses, (1, 2, 0, 3)),
-        xp.permute_dims(xp.reshape(reached, stands.shape), (1, 2, 0)),
-    )

@@ -26,11 +26,10 @@ from cryocorr_tui.core.frc import FrcRows, RingAgreement
 from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray, MetricWeights, Settings
 from cryocorr_tui.core.polar import shift_lattice
 from cryocorr_tui.core.preprocessing import WorkingSet, disc_mask
-from cryocorr_tui.core.refinement import refine
+from cryocorr_tui.core.refinement import refine, settle
 from cryocorr_tui.core.scoring_kernels import MetricRows, metric_rows, thin_rows
 from cryocorr_tui.core.search import CoarseSearch, ColumnSpectra, RowSpectra
 
-CONTENDING = 0.025  # a finalist this much below the best NCC never has the best blend
 __all__ = ["PairScorer", "Stopped", "warm_up"]
 
 _WAYS_OUT = "close what else uses it, or choose a smaller --box or another --device"
@@ -171,7 +170,16 @@ class PairScorer:
         self._go_on()
         election = self._weights, right.unknown
         standing = shortlist(
-            left.thin, right.fine, poses, _contending(reached), *election, memory=self._passing
+            left.thin, right.fine, poses, reached > -math.inf, *election, memory=self._passing
+        )
+        self._go_on()
+        poses = settle(
+            left.templates,
+            right.fine,
+            poses,
+            standing,
+            max_shift=self._working.max_shift,
+            memory=self._passing,
         )
         self._go_on()
         scores = elect(
@@ -258,12 +266,6 @@ class _Columns:
     spectra: ColumnSpectra
     fine: Any  # (columns, 2 box, 2 box) float32
     unknown: Any | None  # (columns, box, box) bool
-
-
-def _contending(reached: Any) -> Any:
-    """Return (rows, columns, finalists) bool: those near enough to the best NCC of their pair."""
-    xp = array_namespace(reached)
-    return reached > xp.max(reached, axis=2, keepdims=True) - CONTENDING
 
 
 def _block(scores: Any, period: Any, scale: Any) -> Any:

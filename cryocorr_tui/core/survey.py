@@ -26,7 +26,9 @@ RUN_OF_PARTNERS = 32
 
 PAIRS_AT_ONCE = 500_000  # about 50 MB
 
-SIMILAR = 0.01  # p-value of pairs whose pose at the edge of the search is worth a warning
+# p-value of pairs whose pose at the edge of the search is worth a warning; in large runs less, so
+# that chance alone would bring no such pair.
+SIMILAR = 0.01
 EDGE = 0.99  # of the largest shift
 
 
@@ -93,6 +95,7 @@ def count_pairs(store: RunStore, working: WorkingSet, survey: Survey) -> Iterato
     OutputError
         If the store is damaged.
     """
+    similar = min(SIMILAR, 1 / store.pairs)
     j = np.arange(store.cols.start, store.cols.stop)
     for rows in store.bands(PAIRS_AT_ONCE):
         i = np.arange(rows.start, rows.stop)[:, np.newaxis]
@@ -100,7 +103,7 @@ def count_pairs(store: RunStore, working: WorkingSet, survey: Survey) -> Iterato
         p_values = survey.null.p_values(pair["blend"], i, j)
         survey.rate.add(p_values)
         shift = np.hypot(pair["shift_y_px"], pair["shift_x_px"]) / working.scale[i]
-        reached = (p_values < SIMILAR) & (shift > EDGE * working.max_shift)
+        reached = (p_values < similar) & (shift > EDGE * working.max_shift)
         survey.at_largest_shift += int(reached.sum())
         yield rows.stop
 

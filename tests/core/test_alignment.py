@@ -25,6 +25,7 @@ from cryocorr_tui.core.alignment import (
     oversample,
     refine,
     sample_aligned,
+    settle,
     templates,
 )
 from cryocorr_tui.core.model import MaskDiameter, Pose
@@ -117,13 +118,9 @@ def at(pose, rows=1):
 
 def refine_one(first, second, start, *, max_shift=4.0):
     mask = disc_mask(len(first), 0.9 * len(first))
-    return refine(
-        templates(first[None], mask),
-        oversample(second[None]),
-        at(start),
-        np.ones((1, 1), dtype=bool),
-        max_shift=max_shift,
-    )
+    pair = templates(first[None], mask), oversample(second[None])
+    poses, ncc = refine(*pair, at(start), np.ones((1, 1), dtype=bool), max_shift=max_shift)
+    return settle(*pair, poses, ncc > -np.inf, max_shift=max_shift), ncc
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -141,6 +138,18 @@ def test_refinement_climbs_from_a_coarse_pose_to_the_true_one(mirrored):
 def test_shifts_stay_within_the_radius_that_was_allowed():
     poses, _ = refine_one(phantom(48, Pose(shift_x=5.0)), phantom(48), UNMOVED, max_shift=2.0)
     assert np.hypot(*poses[0, 0, 0, 1:3]) <= 2.0 + 1e-5
+
+
+def test_only_finalists_that_stand_take_the_last_step():
+    truth = Pose(61.7, 1.4, -0.8)
+    pair = templates(phantom(48, truth)[None], disc_mask(48, 43)), oversample(phantom(48)[None])
+    poses = np.zeros((1, 1, FINALISTS, 4), dtype=np.float32)
+    poses[...] = [61.0, 1.2, -0.9, 0.0]
+    standing = np.zeros((1, 1, FINALISTS), dtype=bool)
+    standing[0, 0, 1] = True
+    settled = settle(*pair, poses, standing, max_shift=4.0)
+    np.testing.assert_array_equal(settled[~standing], poses[~standing])
+    assert_same_pose(Pose(*(float(value) for value in settled[0, 0, 1, :3])), truth, pixels=0.1)
 
 
 def test_pairs_that_are_not_wanted_are_left_alone():

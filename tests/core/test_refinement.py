@@ -12,7 +12,7 @@ from cryocorr_tui.core import alignment
 from cryocorr_tui.core.alignment import OVERSAMPLING, oversample, sample_aligned, templates
 from cryocorr_tui.core.polar import shift_lattice
 from cryocorr_tui.core.preprocessing import disc_mask, standardise
-from cryocorr_tui.core.refinement import refine
+from cryocorr_tui.core.refinement import refine, settle
 from cryocorr_tui.core.sampling import on_square, parts, put_back, sample_pairs
 from cryocorr_tui.core.search import CoarseSearch
 
@@ -45,6 +45,17 @@ class Tile:
 
     def compiled(self):
         return alignment.refine(self.rows, self.fine, self.candidates, self.wanted, max_shift=3.0)
+
+    def settled(self, backend, poses, stands, *, memory=1e7):
+        settled = settle(
+            backend.moved(self.rows),
+            backend.to_device(self.fine),
+            backend.to_device(poses),
+            backend.to_device(stands),
+            max_shift=3.0,
+            memory=memory,
+        )
+        return backend.to_host(settled)
 
     def plain(self, backend, *, memory, wanted=None):
         poses, ncc = refine(
@@ -82,6 +93,19 @@ def test_the_plain_refinement_is_the_compiled_one(tile, place):
     np.testing.assert_allclose(plain_ncc[stands][alike], ncc[stands][alike], atol=NCC)
     assert turn.max() <= DEGREES_THERE
     assert shift.max() <= PIXELS_THERE
+
+
+@pytest.mark.parametrize("place", DEVICES)
+def test_the_plain_last_step_is_the_compiled_one(tile, place):
+    poses, ncc = tile.compiled()
+    stands = ncc > -np.inf
+    stands[..., 0] = False
+    expected = alignment.settle(tile.rows, tile.fine, poses, stands, max_shift=3.0)
+    for memory in (1e7, 1e5):
+        settled = tile.settled(place(), poses, stands, memory=memory)
+        np.testing.assert_allclose(settled, expected, atol=DEGREES)
+        np.testing.assert_array_equal(settled[~stands], poses[~stands])
+    assert np.abs(expected - poses)[stands].max() > DEGREES
 
 
 @pytest.mark.parametrize("place", DEVICES)
