@@ -18,9 +18,9 @@ import numpy as np
 
 import cryocorr_tui
 from cryocorr_tui.core.backend import Backend, choose_backends
-from cryocorr_tui.core.budget import OWN, Budget
+from cryocorr_tui.core.budget import LEAST, OWN, Budget
 from cryocorr_tui.core.errors import InputError
-from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted, TileScored
+from cryocorr_tui.core.events import LOADING, Notice, StageProgressed, StageStarted, TileScored
 from cryocorr_tui.core.files import (
     RUN_FILES,
     STORE_NAME,
@@ -298,6 +298,11 @@ def _prepare(
             "Squares of montages are taken to have the --pixel-size of the other inputs, pixel for "
             "pixel; give --drawn field too if they are scaled."
         )
+    if backends[0].is_host and _memory(settings, backends) < LEAST:
+        yield Notice(
+            f"A run keeps to {LEAST / 1e9:g} GB of memory or more; with less it takes as little as "
+            "it can."
+        )
     for text in filter(None, (zoom.finding, remark)):
         yield Notice(text, warning=False)
     yield StageStarted("scoring quality", len(classes))
@@ -343,7 +348,7 @@ def _tell_zoom(
 
 
 def _load_kernels(backends: Sequence[Backend]) -> Generator[Event, None, None]:
-    yield StageStarted("loading kernels (compiled at the first run)", 0)
+    yield StageStarted(LOADING, 0)
     for backend in backends:
         warm_up(backend)
 
@@ -465,9 +470,9 @@ def _group(run: Run, found: Survey) -> tuple[Groups | None, Notice]:
     groups = group_classes(blend, quality=run.quality.quality, null=found.null)
     if len(groups.representatives) == np.count_nonzero(groups.labels):
         return groups, Notice(
-            f"No two class averages are in one group: {groups.criterion}, which no pair reaches. "
-            "Some may show one view all the same: see the best pairs, or move the cut on the "
-            "screen Groups of the app."
+            "No two class averages are in one group, since no pair reaches the blend at which "
+            f"groups are cut ({groups.criterion}). Some may show one view all the same: see the "
+            "best pairs, or move the cut on the screen Groups of the app."
         )
     return groups, Notice(f"Groups: {groups.criterion}.", warning=False)
 

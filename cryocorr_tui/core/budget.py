@@ -14,9 +14,10 @@ from cryocorr_tui.core.frc import CUTOFFS
 from cryocorr_tui.core.polar import PolarGrid, shift_lattice
 from cryocorr_tui.core.preprocessing import WorkingSet
 
-__all__ = ["OWN", "Budget"]
+__all__ = ["LEAST", "OWN", "Budget"]
 
 OWN = 0.2e9  # bytes of the host that Python and its libraries take
+LEAST = 0.5e9  # bytes of the host that a run keeps to
 _LARGEST_TILE = 32  # about a quarter of a second on two cores, which is how long a cancel waits
 _LARGEST_TILE_ON_CARD = 256  # enough work for a card at once; not measured yet
 _COLUMN_CACHE = 512e6  # bytes, at most, on the host

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from cryocorr_tui.core.model import FloatArray
 
-__all__ = ["Notice", "StageProgressed", "StageStarted", "TileScored"]
+__all__ = ["LOADING", "Notice", "StageProgressed", "StageStarted", "TileScored"]
+
+LOADING = "loading kernels (compiled at the first run)"  # a stage
 
 
 @dataclass(frozen=True)

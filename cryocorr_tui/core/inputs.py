@@ -138,6 +138,12 @@ def expand_set(name: str) -> list[Path]:
         files = [file for file in path.iterdir() if file.is_file()]
         files = [file for file in files if not file.name.startswith(".")]
         files = [file for file in files if file.suffix.lower() not in BESIDE_IMAGES]
+        below = sorted(file.name for file in path.iterdir() if file.is_dir())
+        if below and not files:
+            raise InputError(
+                f"{name}: this folder holds no file with images, only folders; name one of them, "
+                f"as {path / below[0]}, or a pattern, as '{path / '*' / '*.mrcs'}'."
+            )
         missing = "this folder holds no file with images"
     elif path.exists() or not any(wildcard in name for wildcard in "*?["):
         return [path]

@@ -635,6 +635,14 @@ def test_more_classes_than_memory_can_group_are_still_compared(
     assert (tmp_path / "pairs.csv").read_bytes() == (finished / "pairs.csv").read_bytes()
 
 
+@pytest.mark.parametrize(("memory", "warned"), [(0.49, True), (0.5, False)])
+def test_less_memory_than_a_run_can_keep_to_is_told(
+    stack: Path, tmp_path: Path, memory: float, warned: bool
+) -> None:
+    told = warnings(analyze([stack], tmp_path / "run", Settings(device="cpu", memory=memory)))
+    assert any("keeps to 0.5 GB" in text for text in told) is warned
+
+
 @pytest.mark.parametrize(("moved", "warned"), [(6, True), (1, False)])
 def test_poses_at_the_largest_shift_are_told(tmp_path: Path, moved: int, warned: bool) -> None:
     images = particles(8, 40)

@@ -18,7 +18,7 @@ from cryocorr_tui.core.displacement import (
     measure_displacement,
 )
 from cryocorr_tui.core.errors import InputError, SettingsError
-from cryocorr_tui.core.events import StageProgressed, StageStarted
+from cryocorr_tui.core.events import LOADING, StageProgressed, StageStarted
 from cryocorr_tui.core.model import DisplacementSettings
 from cryocorr_tui.core.resources import sample_data
 from cryocorr_tui.core.simulation.speckle import sample_field, speckle_pair
@@ -230,8 +230,9 @@ def test_events_tell_how_far_it_is_and_may_be_abandoned_at_any():
     wanted = DisplacementSettings(device="cpu", passes=2)
     events = list(measure_displacement(pair.reference, pair.deformed, wanted))
     stages = [event for event in events if isinstance(event, StageStarted)]
-    assert [stage.stage for stage in stages][-1] == "subsets, pass 2"
-    for stage in stages:
+    assert stages[0].stage == LOADING
+    assert stages[-1].stage == "subsets, pass 2"
+    for stage in stages[1:]:
         done = [e.done for e in events if isinstance(e, StageProgressed) and e.stage == stage.stage]
         assert done == sorted(done)
         assert done[-1] == stage.total

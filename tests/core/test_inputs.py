@@ -286,6 +286,9 @@ def test_a_set_without_files_is_refused(tmp_path: Path) -> None:
         expand_set(str(tmp_path))
     with pytest.raises(InputError, match="no file fits this pattern"):
         expand_set(str(tmp_path / "*.mrcs"))
+    (tmp_path / "job2").mkdir()
+    with pytest.raises(InputError, match=r"only folders; name one of them, as .*job2, or"):
+        expand_set(str(tmp_path))
 
 
 def test_hits_across_the_borders_of_squares_are_left_out_where_there_is_a_grid(

@@ -14,7 +14,7 @@ from cryocorr_tui.core.displacement.field import make_field
 from cryocorr_tui.core.displacement.levels import Level, make_levels
 from cryocorr_tui.core.displacement.passes import Matcher, Matches
 from cryocorr_tui.core.displacement.prediction import nothing_expected
-from cryocorr_tui.core.events import Notice, StageProgressed, StageStarted
+from cryocorr_tui.core.events import LOADING, Notice, StageProgressed, StageStarted
 from cryocorr_tui.core.model import DisplacementField, DisplacementSettings, FloatArray
 
 __all__ = ["DisplacementEvent", "FieldMeasured", "displacement_field", "measure_displacement"]
@@ -85,8 +85,10 @@ def measure_displacement(
         backend, note = choose_backend(settings.device)
         if note:
             yield Notice(note, warning=False)
+    yield StageStarted(LOADING, 0)
     try:
         with backend.computing():
+            _warm_up(backend)
             levels = make_levels(reference, deformed, mask, settings, backend)
             matches = yield from _passes(levels, Matcher(settings, backend))
             field = make_field(levels[0], matches, settings)
@@ -110,3 +112,13 @@ def _passes(levels: list[Level], matcher: Matcher) -> Generator[DisplacementEven
         expected = matches.expected_next(levels[0].grid) or expected
     last = "subsets" if passes == 1 else f"subsets, pass {passes}"
     return (yield from matcher.find(levels[0], expected, last))
+
+
+def _warm_up(backend: Backend) -> None:
+    """Compile every kernel on a tiny picture: the first time takes half a minute."""
+    box, settings = 24, DisplacementSettings(block_size=8, step=8)
+    picture = np.random.default_rng(0).normal(size=(box, box)).astype(np.float32)
+    known = np.ones((box, box), dtype=bool)
+    levels = make_levels(picture, picture, known, settings, backend)
+    for _ in _passes(levels, Matcher(settings, backend)):
+        pass
