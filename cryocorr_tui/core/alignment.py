@@ -33,8 +33,10 @@ __all__ = [
 
 OVERSAMPLING = 2  # bilinear interpolation of this finer picture is exact enough
 FINALISTS = 5  # poses of a pair that stand for election by the blend
-UNPROMISING = 0.05  # a peak this much below the best coarse correlation is never the best pose
-# A refined pose this ÷ box below the best NCC never has the best blend. Fewer pixels tell less.
+# What is left out: coarse peaks this much below the best one, and refined poses this ÷ box below
+# the best NCC (of a quarter of the pixels, which are fewer in a smaller box). Of 4,134 pairs of six
+# sets this and `election.OUTVOTED` cost 5 more than 0.01 of their blend at box 64, 1 at box 128.
+UNPROMISING = 0.05
 HOPELESS = 3.2
 COARSE_STEPS = 5  # on a quarter of the mask's pixels, before one last step on half of them
 STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
