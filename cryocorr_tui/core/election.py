@@ -46,7 +46,7 @@ def elect(
     columns : (c, 2 box, 2 box) float32
         Pictures j from `alignment.oversample`.
     poses : (r, c, FINALISTS, 4) float32
-        From `refinement.refine`.
+        From `refinement.settle`.
     standing : (r, c, FINALISTS) bool
         Which of them stand.
     weights : tuple of float
@@ -88,7 +88,9 @@ def shortlist(
     ----------
     thin : MetricRows
         Pictures i from `scoring_kernels.thin_rows`.
-    columns, poses, standing, weights, unknown, memory
+    poses, standing
+        From `refinement.refine`.
+    columns, weights, unknown, memory
         As for `elect`.
 
     Returns
