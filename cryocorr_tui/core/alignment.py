@@ -38,8 +38,10 @@ FINALISTS = 5  # poses of a pair that stand for election by the blend
 # sets this and `election.OUTVOTED` cost 5 more than 0.01 of their blend at box 64, 1 at box 128.
 UNPROMISING = 0.05
 HOPELESS = 3.2
-COARSE_STEPS = 5  # on a quarter of the mask's pixels, before one last step on half of them
-STILL = 0.02  # refined enough when the rim of the mask moves less than this many pixels
+COARSE_STEPS = 5  # on a quarter of the mask's pixels
+STILL = 0.02  # the last of them moves the rim of the mask by less than this many pixels
+FINE_STEPS = 5  # on half of the mask's pixels
+SETTLED = 0.1  # the last of them, as above
 LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
 _RUN = 256  # pixels sampled at a time
 DISTINCT = 2.0  # pixels at the rim or of shift that make two poses different
@@ -149,7 +151,7 @@ def refine(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Refine the coarse poses of a tile and return the best distinct ones.
 
-    On a quarter of the mask's pixels; `settle` takes the last, small step.
+    On a quarter of the mask's pixels; `settle` goes on from there.
 
     Parameters
     ----------
@@ -198,7 +200,7 @@ def settle(
     *,
     max_shift: float,
 ) -> NDArray[np.float32]:
-    """Take one last, small step on all pixels of the templates from every finalist that stands.
+    """Refine every finalist that stands on all pixels of the templates.
 
     Parameters
     ----------
@@ -357,6 +359,53 @@ def _step(
     return float(length)
 
 
+@numba.njit(cache=True)
+def _radius(pixels: int) -> float:
+    """Return the radius of the mask in pixels; the templates hold half of it."""
+    return math.sqrt(2 * pixels / math.pi)
+
+
+@numba.njit(cache=True)
+def _climb(
+    fine: NDArray[np.float32],
+    pose: NDArray[np.float32],
+    values: NDArray[np.float32],
+    slopes: NDArray[np.float32],
+    inverse_hessian: NDArray[np.float64],
+    projection: NDArray[np.float64],
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    pixels: int,
+    steps: int,
+    enough: float,
+    max_shift: float,
+    buffer: NDArray[np.float32],
+    sums: NDArray[np.float64],
+) -> float:
+    """Move `pose` up its hill and return the highest NCC met on the way.
+
+    On the pixels (x, y), some of the `pixels` of the templates. Whoever gains nothing more stops;
+    a step of less than `enough` is the last one.
+    """
+    count = len(x)
+    part = count / pixels
+    trial = pose.copy()
+    found = -np.inf
+    for _ in range(steps):
+        sample_aligned(fine, trial, x, y, buffer, OVERSAMPLING)
+        _sums(buffer, values, slopes, count, sums)
+        reached = _ncc(sums, count, part)
+        if reached <= found:
+            break
+        found = reached
+        pose[:] = trial
+        moved = _step(trial, sums, inverse_hessian, projection, part, _radius(pixels), max_shift)
+        if moved < enough:
+            pose[:] = trial
+            break
+    return float(found)
+
+
 @numba.njit(parallel=True, nogil=True, cache=True)
 def _refine_tile(
     values: NDArray[np.float32],
@@ -378,8 +427,6 @@ def _refine_tile(
     candidates = len(correlation)
     half = candidates // 2
     pixels = len(x)
-    part = coarse / pixels
-    radius = math.sqrt(2 * pixels / math.pi)  # of the mask: the templates hold half of it
     hopeless = HOPELESS * OVERSAMPLING / columns.shape[-1]
     poses = np.zeros((count_rows, count_columns, FINALISTS, 4), dtype=np.float32)
     ncc = np.full((count_rows, count_columns, FINALISTS), -np.inf, dtype=np.float32)
@@ -396,25 +443,15 @@ def _refine_tile(
         for k in range(candidates):
             if correlation[k, i, j] == -np.inf or correlation[k, i, j] < promising:
                 continue
-            trial = np.empty(4, dtype=np.float32)
-            trial[0] = rotation[k, i, j]
-            trial[1] = shift_y[k, i, j]
-            trial[2] = shift_x[k, i, j]
-            trial[3] = k // half
-            for _ in range(COARSE_STEPS):
-                sample_aligned(columns[j], trial, x[:coarse], y[:coarse], buffer, OVERSAMPLING)
-                _sums(buffer, values[i], slopes[i], coarse, sums)
-                reached = _ncc(sums, coarse, part)
-                if reached <= found[k]:
-                    break
-                found[k] = reached
-                pose[k] = trial
-                moved = _step(
-                    trial, sums, inverse_hessian[i], projection[i], part, radius, max_shift
-                )
-                if moved < STILL:
-                    break
-        finalists = _distinct(found, pose, radius)
+            pose[k, 0] = rotation[k, i, j]
+            pose[k, 1] = shift_y[k, i, j]
+            pose[k, 2] = shift_x[k, i, j]
+            pose[k, 3] = k // half
+            found[k] = _climb(
+                columns[j], pose[k], values[i], slopes[i], inverse_hessian[i], projection[i],
+                x[:coarse], y[:coarse], pixels, COARSE_STEPS, STILL, max_shift, buffer, sums,
+            )  # fmt: skip
+        finalists = _distinct(found, pose, _radius(pixels))
         for place in range(FINALISTS):
             k = finalists[place]
             if k >= 0 and found[k] >= found.max() - hopeless:
@@ -438,7 +475,6 @@ def _settle_tile(
 ) -> NDArray[np.float32]:
     count_rows, count_columns = standing.shape[:2]
     pixels = len(x)
-    radius = math.sqrt(2 * pixels / math.pi)
     settled = poses.copy()
     for pair in numba.prange(count_rows * count_columns):
         j, i = pair // count_rows, pair % count_rows
@@ -449,10 +485,10 @@ def _settle_tile(
         for place in range(FINALISTS):
             if not standing[i, j, place]:
                 continue
-            pose = settled[i, j, place]
-            sample_aligned(columns[j], pose, x, y, buffer, OVERSAMPLING)
-            _sums(buffer, values[i], slopes[i], pixels, sums)
-            _step(pose, sums, inverse_hessian[i], projection[i], 1.0, radius, max_shift)
+            _climb(
+                columns[j], settled[i, j, place], values[i], slopes[i], inverse_hessian[i],
+                projection[i], x, y, pixels, FINE_STEPS, SETTLED, max_shift, buffer, sums,
+            )  # fmt: skip
     return settled
 
 

@@ -18,9 +18,11 @@ from cryocorr_tui.core.alignment import (
     COARSE_STEPS,
     DISTINCT,
     FINALISTS,
+    FINE_STEPS,
     HOPELESS,
     LONGEST_STEP,
     OVERSAMPLING,
+    SETTLED,
     STILL,
     UNPROMISING,
     Templates,
@@ -87,7 +89,7 @@ def settle(
     max_shift: float,
     memory: float,
 ) -> Any:
-    """Take one last, small step on all pixels of the templates from every finalist that stands.
+    """Refine every finalist that stands on all pixels of the templates.
 
     Parameters
     ----------
@@ -110,8 +112,8 @@ def settle(
     taken = xp.reshape(standing, (-1,))
     start = xp.reshape(poses, (-1, 4))
     trials = PosedPairs(i, j, xp.take(start, xp.nonzero(taken)[0], axis=0))
-    sums = _sums(rows, columns, trials, rows.x.shape[0], memory)
-    ended, _ = _step(rows, trials, sums, 1.0, max_shift)
+    pixels = rows.x.shape[0]
+    _, ended = _climb(rows, columns, trials, pixels, FINE_STEPS, SETTLED, max_shift, memory)
     return xp.reshape(put_back(ended, taken, start), poses.shape)
 
 
@@ -144,7 +146,9 @@ def _refined(
     ]
     mirrored = xp.astype(k >= correlation.shape[0] // 2, xp.float32)
     trials = PosedPairs(i, j, xp.stack([*start, mirrored], axis=1))
-    found, poses = _climb(rows, columns, trials, max_shift, memory)
+    found, poses = _climb(
+        rows, columns, trials, rows.coarse, COARSE_STEPS, STILL, max_shift, memory
+    )
     everywhere = xp.full_like(xp.reshape(correlation, (-1,)), -xp.inf, dtype=xp.float64)
     nowhere = xp.zeros((taken.shape[0], 4), dtype=xp.float32, device=columns.device)
     return (
@@ -154,28 +158,37 @@ def _refined(
 
 
 def _climb(
-    rows: Templates, columns: Any, trials: PosedPairs, max_shift: float, memory: float
+    rows: Templates,
+    columns: Any,
+    trials: PosedPairs,
+    count: int,
+    steps: int,
+    enough: float,
+    max_shift: float,
+    memory: float,
 ) -> tuple[Any, Any]:
     """Return the highest NCC, (n,) float64, on the way up from each trial, and the pose there.
 
-    On a quarter of the pixels; whoever gains nothing more, or hardly moves, stops.
+    On the first `count` pixels. Whoever gains nothing more stops; a step of less than `enough` is
+    the last one.
     """
     xp = array_namespace(columns)
-    part = rows.coarse / rows.x.shape[0]
+    part = count / rows.x.shape[0]
     poses = trials.poses
     found = xp.full((len(trials),), -xp.inf, dtype=xp.float64, device=columns.device)
     alive = xp.ones_like(found, dtype=xp.bool)
     sums = xp.zeros((len(trials), 6), dtype=xp.float64, device=columns.device)
-    for _ in range(COARSE_STEPS):
+    for _ in range(steps):
         climbing = trials.at(xp.nonzero(alive)[0])
-        sums = put_back(_sums(rows, columns, climbing, rows.coarse, memory), alive, sums)
-        reached = _ncc(sums, rows.coarse, part)
+        sums = put_back(_sums(rows, columns, climbing, count, memory), alive, sums)
+        reached = _ncc(sums, count, part)
         better = alive & (reached > found)
         found = xp.where(better, reached, found)
-        poses = xp.where(better[:, None], trials.poses, poses)
         stepped, moved = _step(rows, trials, sums, part, max_shift)
+        ended = better & (moved < enough)
+        poses = xp.where(better[:, None], xp.where(ended[:, None], stepped, trials.poses), poses)
         trials = replace(trials, poses=stepped)
-        alive = better & (moved >= STILL)
+        alive = better & ~ended
     return found, poses
 
 

@@ -140,7 +140,7 @@ def test_shifts_stay_within_the_radius_that_was_allowed():
     assert np.hypot(*poses[0, 0, 0, 1:3]) <= 2.0 + 1e-5
 
 
-def test_only_finalists_that_stand_take_the_last_step():
+def test_only_finalists_that_stand_are_settled():
     truth = Pose(61.7, 1.4, -0.8)
     pair = templates(phantom(48, truth)[None], disc_mask(48, 43)), oversample(phantom(48)[None])
     poses = np.zeros((1, 1, FINALISTS, 4), dtype=np.float32)

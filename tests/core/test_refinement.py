@@ -96,7 +96,7 @@ def test_the_plain_refinement_is_the_compiled_one(tile, place):
 
 
 @pytest.mark.parametrize("place", DEVICES)
-def test_the_plain_last_step_is_the_compiled_one(tile, place):
+def test_the_plain_settling_is_the_compiled_one(tile, place):
     poses, ncc = tile.compiled()
     stands = ncc > -np.inf
     stands[..., 0] = False
