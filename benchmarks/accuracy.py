@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -108,7 +109,9 @@ def _agreement(options: Options) -> Table:
     if options.data is not None:
         for name, images in real_stacks(options.data):
             sets.append((name, as_classes(fourier_resample(images, box))))
-    with ProcessPoolExecutor(usable_cpus(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        usable_cpus(), mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
         every = map if options.quick else pool.map  # a process starts when it is first needed
         rows = [_agreement_row(name, classes, count, every) for name, classes in sets]
     return Table(

@@ -41,7 +41,8 @@ SIMULATED = 600  # pictures; larger sets are these again under fresh noise
 # Per pair, counted on 1,431 pairs of simulated class averages (box 128, SNR 4).
 CLIMBED = 20.9  # samplings of a quarter of the pixels while candidates are refined
 THINNED = 2.4  # finalists scored on a quarter of the pixels
-STOOD = 1.7  # of these, settled on half of the pixels and scored on all
+SETTLED = 4.2  # samplings of half of the pixels while those that stand settle
+STOOD = 1.7  # finalists scored on all pixels
 RINGS = 1.23  # ring correlations, those of random phases with them
 
 
@@ -92,7 +93,7 @@ def work_of_a_pair(box: int) -> dict[str, Work]:
     # 3 interpolations (108).
     sampling = Work(60, 300)
     sums = Work(12, 70)  # the template gathered and multiplied
-    refined = pixels * (CLIMBED / 4 + STOOD / 2)
+    refined = pixels * (CLIMBED / 4 + SETTLED / 2)
     scored = THINNED / 4 + STOOD
     codes = Work(2 * BINS**2, 640)  # two one-hot codes a pixel, compared, converted, multiplied
     windows = Work(3 * 2 * 2 * box * width, 3 * 36 * area)  # j, j² and ij by band matrices
