@@ -5,10 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from cryocorr_tui.core.backend import Backend
+from cryocorr_tui.core.similarity import warm_up
+
 # Real data of others, for local development only; it is no part of the project.
 SHARED = Path(
     os.environ.get("CRYOCORR_SHARED_DATA", Path(__file__).parents[1].parent / "shared" / "data")
 )
+
+
+def pytest_configure() -> None:
+    """Have the kernels compiled before any test calls them; see `similarity.warm_up`."""
+    warm_up(Backend("cpu"))
 
 
 @pytest.fixture(scope="session")

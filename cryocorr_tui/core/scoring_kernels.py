@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -28,7 +29,15 @@ from cryocorr_tui.core.metrics import (
 )
 from cryocorr_tui.core.model import FloatArray
 
-__all__ = ["MetricRows", "metric_rows", "resample", "ring_sums", "score_finalists", "thin_rows"]
+__all__ = [
+    "MetricRows",
+    "compiled_before",
+    "metric_rows",
+    "resample",
+    "ring_sums",
+    "score_finalists",
+    "thin_rows",
+]
 
 THIN_WINDOW = 4  # every other pixel: they span 7, as an SSIM window does
 HARDLY = 0.25  # part of a pixel that print may cover before the pixel is left out
@@ -168,6 +177,11 @@ def score_finalists(
         standing, _count_log_count(rows.inside),
     )  # fmt: skip
     return scores
+
+
+def compiled_before() -> bool:
+    """Tell whether the kernels lie compiled on disk."""
+    return any(Path(_score_tile.stats.cache_path).glob("scoring_kernels._score_tile*.nbi"))
 
 
 def _nothing(box: int) -> NDArray[np.bool_]:

@@ -9,6 +9,8 @@ of fields leaves it.
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -27,10 +29,10 @@ from cryocorr_tui.core.model import PAIR_FIELDS, FloatArray, MetricWeights, Sett
 from cryocorr_tui.core.polar import shift_lattice
 from cryocorr_tui.core.preprocessing import WorkingSet, disc_mask
 from cryocorr_tui.core.refinement import refine, settle
-from cryocorr_tui.core.scoring_kernels import MetricRows, metric_rows, thin_rows
+from cryocorr_tui.core.scoring_kernels import MetricRows, compiled_before, metric_rows, thin_rows
 from cryocorr_tui.core.search import CoarseSearch, ColumnSpectra, RowSpectra
 
-__all__ = ["PairScorer", "Stopped", "warm_up"]
+__all__ = ["PairScorer", "Stopped", "score_tiny", "warm_up"]
 
 _WAYS_OUT = "close what else uses it, or choose a smaller --box or another --device"
 _ROWS_AT_ONCE = 2  # rows of tiles: one that comes to its end, and the next
@@ -292,7 +294,22 @@ def _normalised(weights: MetricWeights) -> tuple[float, float, float]:
 
 
 def warm_up(backend: Backend) -> None:
-    """Compile every kernel on two tiny pictures, so that no later tile has to wait for it."""
+    """Compile every kernel on two tiny pictures, so that no later tile has to wait for it.
+
+    Numba's code of the process that compiles differs in the last bit of the SSIM from what it loads
+    ever after. So that a first run gives the bytes of every later one, another process compiles.
+    """
+    if backend.is_host and not compiled_before():
+        code = (
+            "from cryocorr_tui.core.backend import Backend; "
+            "from cryocorr_tui.core.similarity import score_tiny; score_tiny(Backend('cpu'))"
+        )
+        subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    score_tiny(backend)
+
+
+def score_tiny(backend: Backend) -> None:
+    """Score two tiny pictures."""
     box = 24
     ramp = np.linspace(-1, 1, box, dtype=np.float32)
     images = np.stack([np.outer(ramp, ramp**2), np.outer(ramp**2, ramp)]).astype(np.float32)
