@@ -11,7 +11,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import mrcfile
 import numpy as np
@@ -27,7 +27,6 @@ from cryocorr_tui.core.time_left import share_of
 
 __all__ = ["run"]
 
-T = TypeVar("T")
 MAX_SHIFT = 4.0  # working pixels: 49 shifts
 COLUMNS = (
     "all pairs of",
@@ -103,7 +102,7 @@ def _large(rate: float, options: Options) -> list[tuple[Cell, ...]]:
     return rows
 
 
-def _row(name: str, cost: Measured[T], n: int, box: int, rate: float) -> tuple[Cell, ...]:
+def _row(name: str, cost: Measured[Any], n: int, box: int, rate: float) -> tuple[Cell, ...]:
     pairs = n * (n - 1) / 2
     poses = pairs * len(shift_lattice(MAX_SHIFT)) * PolarGrid.for_box(box).rotations * 2
     floor = pairs * coarse_operations(box) / rate

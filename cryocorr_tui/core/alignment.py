@@ -24,6 +24,7 @@ from cryocorr_tui.core.search import Candidates
 __all__ = [
     "OVERSAMPLING",
     "Templates",
+    "mask_radius",
     "oversample",
     "refine",
     "sample_aligned",
@@ -360,7 +361,7 @@ def _step(
 
 
 @numba.njit(cache=True)
-def _radius(pixels: int) -> float:
+def mask_radius(pixels: int) -> float:
     """Return the radius of the mask in pixels; the templates hold half of it."""
     return math.sqrt(2 * pixels / math.pi)
 
@@ -399,7 +400,9 @@ def _climb(
             break
         found = reached
         pose[:] = trial
-        moved = _step(trial, sums, inverse_hessian, projection, part, _radius(pixels), max_shift)
+        moved = _step(
+            trial, sums, inverse_hessian, projection, part, mask_radius(pixels), max_shift
+        )
         if moved < enough:
             pose[:] = trial
             break
@@ -451,7 +454,7 @@ def _refine_tile(
                 columns[j], pose[k], values[i], slopes[i], inverse_hessian[i], projection[i],
                 x[:coarse], y[:coarse], pixels, COARSE_STEPS, STILL, max_shift, buffer, sums,
             )  # fmt: skip
-        finalists = _distinct(found, pose, _radius(pixels))
+        finalists = _distinct(found, pose, mask_radius(pixels))
         for place in range(FINALISTS):
             k = finalists[place]
             if k >= 0 and found[k] >= found.max() - hopeless:

@@ -17,7 +17,7 @@ from cryocorr_tui.core.detection import cut_out, detect_squares, overlays_of
 from cryocorr_tui.core.errors import InputError, NoSquaresError
 from cryocorr_tui.core.files import STORE_NAME
 from cryocorr_tui.core.labels import find_labels
-from cryocorr_tui.core.listing import by_value
+from cryocorr_tui.core.listing import by_value, list_folder
 from cryocorr_tui.core.memory import return_freed_memory
 from cryocorr_tui.core.model import (
     ClassAverage,
@@ -138,11 +138,11 @@ def expand_set(name: str) -> list[Path]:
         files = [file for file in path.iterdir() if file.is_file()]
         files = [file for file in files if not file.name.startswith(".")]
         files = [file for file in files if file.suffix.lower() not in BESIDE_IMAGES]
-        below = sorted(file.name for file in path.iterdir() if file.is_dir())
-        if below and not files:
+        below = [] if files else [entry.path for entry in list_folder(path) if entry.is_folder]
+        if below:
             raise InputError(
                 f"{name}: this folder holds no file with images, only folders; name one of them, "
-                f"as {path / below[0]}, or a pattern, as '{path / '*' / '*.mrcs'}'."
+                f"as {below[0]}, or a pattern, as '{path / '*' / '*.mrcs'}'."
             )
         missing = "this folder holds no file with images"
     elif path.exists() or not any(wildcard in name for wildcard in "*?["):

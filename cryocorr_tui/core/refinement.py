@@ -26,6 +26,7 @@ from cryocorr_tui.core.alignment import (
     STILL,
     UNPROMISING,
     Templates,
+    mask_radius,
 )
 from cryocorr_tui.core.sampling import PosedPairs, parts, put_back, sample_pairs
 from cryocorr_tui.core.search import Candidates
@@ -70,7 +71,7 @@ def refine(
         return alignment.refine(rows, columns, candidates, wanted, max_shift=max_shift)
     xp = array_namespace(columns)
     found, poses = _refined(rows, columns, candidates, wanted, max_shift, memory)
-    finalist, ncc = _distinct(found, poses, _radius(rows))
+    finalist, ncc = _distinct(found, poses, mask_radius(rows.x.shape[0]))
     stands = ncc >= xp.max(found, axis=0) - HOPELESS * OVERSAMPLING / columns.shape[-1]
     ncc = xp.where(stands, ncc, -xp.inf)
     poses = xp.where((ncc > -xp.inf)[..., None], _taken(poses, finalist), 0.0)
@@ -240,7 +241,9 @@ def _step(
     climbs = ahead > 0
     gain = (1.0 - xp.sum(projection * solved_i, axis=1)) / xp.where(climbs, ahead, 1.0)
     step = _times(inverse_hessian, slope_j * gain[:, None]) - solved_i
-    length = xp.maximum(xp.abs(step[:, 0]) * _radius(rows), xp.hypot(step[:, 1], step[:, 2]))
+    length = xp.maximum(
+        xp.abs(step[:, 0]) * mask_radius(rows.x.shape[0]), xp.hypot(step[:, 1], step[:, 2])
+    )
     step = step * (LONGEST_STEP / xp.maximum(length, LONGEST_STEP))[:, None]
 
     rotation, shift_y, shift_x = (xp.astype(poses[:, at], xp.float64) for at in range(3))
@@ -253,11 +256,6 @@ def _step(
     stepped = xp.stack([turned, moved_y * within, moved_x * within], axis=1)
     stepped = xp.concat([xp.astype(stepped, xp.float32), poses[:, 3:]], axis=1)
     return xp.where(climbs[:, None], stepped, poses), xp.where(climbs, length, 0.0)
-
-
-def _radius(rows: Templates) -> float:
-    """Return the radius of the mask in pixels."""
-    return math.sqrt(2 * rows.x.shape[0] / math.pi)
 
 
 def _times(matrices: Any, vectors: Any) -> Any:

@@ -304,7 +304,9 @@ def warm_up(backend: Backend) -> None:
             "from cryocorr_tui.core.backend import Backend; "
             "from cryocorr_tui.core.similarity import score_tiny; score_tiny(Backend('cpu'))"
         )
-        subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
     score_tiny(backend)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +115,7 @@ def _passes(levels: list[Level], matcher: Matcher) -> Generator[DisplacementEven
     return (yield from matcher.find(levels[0], expected, last))
 
 
+@cache
 def _warm_up(backend: Backend) -> None:
     """Compile every kernel on a tiny picture: the first time takes half a minute."""
     box, settings = 24, DisplacementSettings(block_size=8, step=8)
