@@ -437,6 +437,29 @@ def test_an_interrupted_run_is_closed_and_leaves_with_130(
     assert "--resume" in capsys.readouterr().err
 
 
+def test_a_write_that_was_interrupted_before_it_began_is_no_reason_to_complain() -> None:
+    program = """
+import signal, sys
+from cryocorr_tui.cli import commands, main
+
+async def write():
+    pass
+
+def analyze(arguments):
+    chunk = write()  # as zarr does, which then hands it to the loop of another thread
+    signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+commands.COMMANDS["analyze"] = analyze
+sys.exit(main(["analyze", "a.mrcs", "-o", "run"]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == (
+        "cryocorr: interrupted; the same command with --resume goes on from here\n"
+    )
+
+
 def test_a_signal_that_nohup_ignores_stays_ignored(faked: Callable[..., FakeRun]) -> None:
     faked(FINISHED, then=lambda: os.kill(os.getpid(), signal.SIGHUP))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

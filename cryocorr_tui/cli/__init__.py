@@ -103,8 +103,11 @@ def _require_two_pictures(arguments: argparse.Namespace) -> None:
 def _hush_abandoned_work() -> None:
     """Keep asyncio, by which zarr writes, from telling of a write that nobody waits for."""
     import logging
+    import warnings
 
     logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+    # An interrupt may come between the making of a write and its start.
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
 
 
 def _way_on(command: str) -> str:
