@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from cryocorr_tui.core.fourier import irfft2, rfft2
 from cryocorr_tui.core.model import FloatArray
 from cryocorr_tui.core.preprocessing import fourier_resample
+from cryocorr_tui.core.sampling_kernels import sample_aligned
 from cryocorr_tui.core.search import Candidates
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
     "mask_radius",
     "oversample",
     "refine",
-    "sample_aligned",
     "settle",
     "templates",
 ]
@@ -43,8 +43,8 @@ COARSE_STEPS = 5  # on a quarter of the mask's pixels
 STILL = 0.02  # the last of them moves the rim of the mask by less than this many pixels
 FINE_STEPS = 5  # on half of the mask's pixels
 SETTLED = 0.1  # the last of them, as above
+_GAP = 8  # pixels, half a cache line
 LONGEST_STEP = 2.0  # pixels at the rim; further away the linearisation does not hold
-_RUN = 256  # pixels sampled at a time
 DISTINCT = 2.0  # pixels at the rim or of shift that make two poses different
 
 
@@ -85,16 +85,26 @@ def oversample(images: FloatArray) -> FloatArray:
     plane suffices for an even one.
     """
     count, box, _ = images.shape
+    finer: FloatArray = _gap_between_rows(count, OVERSAMPLING * box)
     if box % 2:
-        return fourier_resample(images, OVERSAMPLING * box)
+        finer[:] = fourier_resample(images, OVERSAMPLING * box)
+        return finer
     spectra, half, fine = rfft2(images), box // 2, OVERSAMPLING * box
     spectra[:, half] *= 0.5  # waves of the highest frequency are now two, forth and back
     spectra[:, :, half] *= 0.5
     padded = np.zeros((count, fine, box + 1), dtype=np.complex64)
     padded[:, : half + 1, : half + 1] = spectra[:, : half + 1]
     padded[:, -half:, : half + 1] = spectra[:, half:]
-    finer: FloatArray = irfft2(padded, fine) * np.float32(OVERSAMPLING**2)
+    np.multiply(irfft2(padded, fine), np.float32(OVERSAMPLING**2), out=finer)
     return finer
+
+
+def _gap_between_rows(count: int, side: int) -> FloatArray:
+    """Return (n, side, side) float32, not filled, whose rows do not lie a power of two apart.
+
+    Pixels above each other would otherwise drive each other out of the cache.
+    """
+    return np.empty((count, side, side + _GAP), dtype=np.float32)[..., :side]
 
 
 def templates(images: FloatArray, mask: FloatArray) -> Templates:
@@ -228,60 +238,6 @@ def settle(
         standing,
         np.float32(max_shift),
     )
-
-
-@numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-def sample_aligned(
-    fine: NDArray[np.float32],
-    pose: NDArray[np.float32],
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    out: NDArray[np.float32],
-    oversampling: int,
-) -> None:
-    """Sample picture j, turned and shifted by `pose`, at offsets (x, y) from the centre of i.
-
-    Parameters
-    ----------
-    fine : (side, side) float32
-        Picture j on a grid `oversampling` times as fine; its centre is ``side // 2``.
-    pose : (4,) float32
-        Rotation in degrees, shift y, shift x in pixels of i, mirrored; `model.Pose`'s convention.
-    x, y, out : (p,) float32
-        `out` receives bilinear values; beyond the border of j its outermost pixel is repeated.
-    oversampling : int
-    """
-    side = fine.shape[0]
-    angle = math.radians(pose[0])
-    cosine = np.float32(math.cos(angle) * oversampling)
-    sine = np.float32(math.sin(angle) * oversampling)
-    mirror = np.float32(-1.0 if pose[3] > 0.5 else 1.0)
-    zero, last = np.float32(0), np.float32(side - 1.001)
-    origin_u = np.float32(side // 2) - mirror * (cosine * pose[2] - sine * pose[1])
-    origin_v = np.float32(side // 2) - (sine * pose[2] + cosine * pose[1])
-    u_by_x, u_by_y = mirror * cosine, -mirror * sine
-    flat = fine.reshape(-1)
-    right, below, beyond = np.uint64(1), np.uint64(side), np.uint64(side + 1)
-    # In two passes over a short run: the arithmetic vectorises, the scattered loads cannot.
-    at = np.empty(_RUN, dtype=np.int32)
-    part_u = np.empty(_RUN, dtype=np.float32)
-    part_v = np.empty(_RUN, dtype=np.float32)
-    for first in range(0, len(x), _RUN):
-        # Indices that start at 0 in every slice let the arithmetic vectorise.
-        run = slice(first, first + _RUN)
-        run_x, run_y, run_out = x[run], y[run], out[run]
-        for q in range(len(run_x)):
-            u = min(max(np.float32(u_by_x * run_x[q] + u_by_y * run_y[q] + origin_u), zero), last)
-            v = min(max(np.float32(sine * run_x[q] + cosine * run_y[q] + origin_v), zero), last)
-            left, top = np.int32(u), np.int32(v)
-            part_u[q] = u - np.float32(left)
-            part_v[q] = v - np.float32(top)
-            at[q] = np.int32(top * np.int32(side)) + left
-        for q in range(len(run_x)):
-            k = np.uint64(np.uint32(at[q]))
-            upper = flat[k] + part_u[q] * (flat[k + right] - flat[k])
-            lower = flat[k + below] + part_u[q] * (flat[k + beyond] - flat[k + below])
-            run_out[q] = upper + part_v[q] * (lower - upper)
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})

@@ -161,7 +161,7 @@ def _scores_of_each(
         printed = printed | xp.take(xp.any(rows.unknown, axis=1), finalists.i)
     if unknown is not None:
         printed = printed | xp.take(xp.any(unknown, axis=(1, 2)), finalists.j)
-    each = _BYTES_PER_PIXEL * rows.unit.shape[-1] ** 2
+    each = _BYTES_PER_PIXEL * rows.unit.shape[1] ** 2
     for masked, those in ((False, ~printed), (True, printed)):
         places = xp.nonzero(those)[0]
         found = []
@@ -181,7 +181,7 @@ def _scores(seen: _Seen, sampled: Any, rows: MetricRows) -> Any:
     unit, power = _unit_range(sampled, seen.shown)
     common = xp.sum(seen.values * sampled, axis=1)
     ncc = common / xp.sqrt(power)
-    ssim = _ssim(seen, on_square(unit, rows.inside, rows.unit.shape[-1]), rows.window)
+    ssim = _ssim(seen, on_square(unit, rows.inside, rows.unit.shape[1]), rows.window)
     return xp.stack([ncc, ssim, _nmi(seen, _levels(unit))], axis=1)
 
 
@@ -195,7 +195,7 @@ def _everything(rows: MetricRows, finalists: PosedPairs) -> _Seen:
     return _Seen(
         values=of_i(rows.values),
         levels=of_i(rows.levels),
-        unit=of_i(rows.unit),
+        unit=of_i(rows.unit[..., : rows.unit.shape[1]]),
         mean=of_i(rows.mean[:, inner, inner]),
         variance=of_i(rows.variance[:, inner, inner]),
         whole=rows.whole[inner, inner],
@@ -209,7 +209,7 @@ def _where_shown(rows: MetricRows, finalists: PosedPairs, unknown: Any | None) -
     What `MetricRows` holds once for a picture i hangs on the mask, and here every pair has its own.
     """
     xp = array_namespace(rows.unit)
-    box = rows.unit.shape[-1]
+    box = rows.unit.shape[1]
     inner, window = _inner(rows), rows.window
     values = xp.take(rows.values, finalists.i, axis=0)
     shown = xp.ones_like(values)
@@ -307,9 +307,8 @@ def _window_mean(pictures: Any, window: int) -> Any:
 
 
 def _inner(rows: MetricRows) -> slice:
-    """Return where the centres of whole windows lie along an axis of a picture."""
-    reach = rows.window // 2
-    return slice(reach, reach + rows.unit.shape[-1] - rows.window + 1)
+    """Return where whole windows begin along an axis of a picture."""
+    return slice(rows.unit.shape[1] - rows.window + 1)
 
 
 def _nmi(seen: _Seen, levels: Any) -> Any:

@@ -1,7 +1,7 @@
 """The FRC period of all pairs of a tile, on whatever device its pictures are.
 
-Sampling and ring sums are compiled on the host; elsewhere the plain forms below stay on the device.
-Everything else is written once, in `metrics`.
+The curves are compiled on the host, see `ring_kernels`; elsewhere the plain forms below stay on the
+device. Everything else is written once, in `metrics`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from array_api_compat import array_namespace, is_numpy_array
 from numpy.typing import NDArray
 
 from cryocorr_tui.core.backend import Backend
-from cryocorr_tui.core.fourier import low_rfft2, rfft2
+from cryocorr_tui.core.fourier import rfft2
 from cryocorr_tui.core.metrics import (
     CORRECT_FROM,
     FRC_THRESHOLD,
@@ -29,15 +29,15 @@ from cryocorr_tui.core.metrics import (
 )
 from cryocorr_tui.core.model import FloatArray
 from cryocorr_tui.core.preprocessing import disc_mask
+from cryocorr_tui.core.ring_kernels import aligned_ring_curves
 from cryocorr_tui.core.sampling import PosedPairs, on_square, parts, put_back, sample_pairs
-from cryocorr_tui.core.scoring_kernels import MetricRows, resample, ring_sums
+from cryocorr_tui.core.scoring_kernels import MetricRows
 
 __all__ = ["CUTOFFS", "FrcRows", "RingAgreement", "ring_curves", "ring_matrix"]
 
 _SOFT_EDGE = 0.05  # of the box: width of the soft edge of the mask of Fourier transforms
 CUTOFFS = (0.04, 0.08, 0.13, 0.2, 0.3, 0.42)  # phase-randomised from these frequencies on, 1/px
 _BYTES_PER_PIXEL = 96  # of a pair: its samples, masked picture and two spectra
-_AT_ONCE_ON_HOST = 64  # pairs, so that their spectra stay near the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +84,10 @@ class RingAgreement:
         self._seed = seed
         self._backend = backend
         self._bytes_each = _BYTES_PER_PIXEL * box**2
-        self._memory = _AT_ONCE_ON_HOST * self._bytes_each if backend.is_host else memory
+        self._memory = math.inf if backend.is_host else memory
         # The curves of most unrelated pairs fall early: the host begins with their first shells.
         self._shells = box // 2 + 1
-        self._first_shells = box // 4 if backend.is_host else self._shells
+        self._first_shells = box // 8 if backend.is_host else self._shells
         self._cutoffs = [max(2, round(cutoff * box)) for cutoff in CUTOFFS]
         self._levels = backend.to_device(np.array(self._cutoffs))
         self._soft = backend.to_device(self.soft)
@@ -206,18 +206,21 @@ class RingAgreement:
     ) -> Any:
         """Return (p, shells): FRC of ``spectra[i]`` with ``pictures[j]`` at each pose."""
         metrics, box = rows.metrics, self.soft.shape[0]
-        sampling = pictures, pairs.j, pairs.poses, metrics.x, metrics.y
         if is_numpy_array(pictures):
-            masked = resample(*sampling, metrics.inside, self._soft_inside, box)
-            return ring_sums(spectra, pairs.i, low_rfft2(masked, shells), *shell_index(box))
-        sampled = sample_pairs(*sampling, pictures.shape[-1] // box)
+            pixels = metrics.x, metrics.y, metrics.inside, self._soft_inside
+            return aligned_ring_curves(
+                spectra, pairs.i, pictures, pairs.j, pairs.poses, pixels, shells
+            )
+        sampled = sample_pairs(
+            pictures, pairs.j, pairs.poses, metrics.x, metrics.y, pictures.shape[-1] // box
+        )
         masked = on_square(sampled * self._soft_inside, metrics.inside, box)
         spectra = array_namespace(spectra).take(spectra, pairs.i, axis=0)
         return ring_curves(spectra, rfft2(masked), self._rings)
 
 
 def ring_curves(first: Any, second: Any, rings: Any) -> Any:
-    """Return the ring correlation of spectra, as `scoring_kernels.ring_sums` does on the host.
+    """Return the ring correlation of spectra, as `ring_kernels` does on the host.
 
     Parameters
     ----------

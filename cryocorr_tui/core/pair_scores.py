@@ -12,12 +12,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from cryocorr_tui.core.alignment import FINALISTS, OVERSAMPLING, oversample, sample_aligned
+from cryocorr_tui.core.alignment import FINALISTS, OVERSAMPLING, oversample
 from cryocorr_tui.core.backend import Backend
 from cryocorr_tui.core.frc import RingAgreement
 from cryocorr_tui.core.metrics import frc_crossing
 from cryocorr_tui.core.model import METRICS, FloatArray, Pose
 from cryocorr_tui.core.sampling import PosedPairs
+from cryocorr_tui.core.sampling_kernels import sample_aligned
 from cryocorr_tui.core.scoring_kernels import HARDLY, metric_rows, score_finalists
 
 if TYPE_CHECKING:

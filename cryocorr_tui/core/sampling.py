@@ -1,7 +1,7 @@
 """Many aligned pictures at once, sampled on whatever device they are.
 
-The plain form of `alignment.sample_aligned`, which does one pair in compiled code on the host; a
-test holds both equal.
+The plain form of `sampling_kernels.sample_aligned`, which does one pair in compiled code on the
+host; a test holds both equal.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""NCC, SSIM, NMI and FRC of many aligned pairs in compiled code.
+"""NCC, SSIM and NMI of many aligned pairs in compiled code.
 
 The same formulas as in `metrics`, fused so that a pair is sampled once and everything stays in the
 cache; tests hold both equal. A pair is the work of one thread, so the result does not depend on
-the number of threads. On other devices `election` and `frc` do the same in plain form.
+the number of threads. On other devices `election` does the same in plain form.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from cryocorr_tui.core.alignment import FINALISTS, OVERSAMPLING, sample_aligned
+from cryocorr_tui.core.alignment import FINALISTS, OVERSAMPLING
 from cryocorr_tui.core.metrics import (
     BINS,
     CLIP,
@@ -28,19 +29,20 @@ from cryocorr_tui.core.metrics import (
     unit_range,
 )
 from cryocorr_tui.core.model import FloatArray
+from cryocorr_tui.core.sampling_kernels import sample_aligned
 
 __all__ = [
     "MetricRows",
     "compiled_before",
     "metric_rows",
-    "resample",
-    "ring_sums",
     "score_finalists",
     "thin_rows",
 ]
 
 THIN_WINDOW = 4  # every other pixel: they span 7, as an SSIM window does
 HARDLY = 0.25  # part of a pixel that print may cover before the pixel is left out
+_STRIDE = 32  # pixels that the vectorised loops take at a time; what is left over costs as much
+_SHORT_STRIDE = 16  # the same, of the longest loop
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +55,17 @@ class MetricRows:
         Inside the mask in raster order, zero mean, unit norm.
     levels : (n, pixels) uint8
         Grey level of each for the histogram.
-    unit, mean, variance : (n, box, box) float32
-        The picture in 0…1, and mean and sample variance of its SSIM windows.
+    unit : (n, box, width) float32
+        The picture in 0…1; rows are longer than the box by zeros, to a multiple of `_STRIDE`.
+    mean, variance : (n, box, width) float32
+        Mean and sample variance of the SSIM window that begins (up and left) at a pixel.
     inside : (pixels,) int64
-        Flat index of the mask's pixels.
-    whole : (box, box) float32
-        1 where a whole SSIM window lies inside the mask.
+        Flat index of the mask's pixels in the box.
+    whole : (box, width) float32
+        1 where a whole SSIM window that begins here lies inside the mask.
+    columns, begins : (box, 2) int64
+        First column, and the one after the last, of the mask and of `whole` in each row; 0, 0 where
+        there is none.
     x, y : (pixels,) float32
         Offsets of the pixels from the centre.
     unknown : (n, pixels) bool
@@ -74,6 +81,8 @@ class MetricRows:
     variance: FloatArray
     inside: NDArray[np.int64]
     whole: FloatArray
+    columns: NDArray[np.int64]
+    begins: NDArray[np.int64]
     x: FloatArray
     y: FloatArray
     unknown: NDArray[np.bool_]
@@ -100,7 +109,15 @@ def metric_rows(
         Side of the SSIM windows.
     """
     box = images.shape[-1]
+    longer = -box % _STRIDE
+    first = window // 2  # a window begins so many pixels before its centre
     inside = np.flatnonzero(mask > 0)
+
+    def by_beginning(of_centre: NDArray[Any]) -> FloatArray:
+        widths = [(0, 0)] * (of_centre.ndim - 2) + [(0, first), (0, first + longer)]
+        return np.pad(of_centre[..., first:, first:].astype(np.float32), widths)
+
+    whole = by_beginning(eroded(mask, window))
     values = images.reshape(len(images), -1)[:, inside].astype(np.float64)
     values -= values.mean(axis=1, keepdims=True)
     norm = np.sqrt((values**2).sum(axis=1, keepdims=True))
@@ -114,11 +131,13 @@ def metric_rows(
     return MetricRows(
         values=np.ascontiguousarray(values / np.where(norm > 0, norm, 1), dtype=np.float32),
         levels=np.ascontiguousarray(grey_level(unit.reshape(len(images), -1)[:, inside])),
-        unit=unit,
-        mean=mean.astype(np.float32),
-        variance=variance.astype(np.float32),
+        unit=np.pad(unit, ((0, 0), (0, 0), (0, longer))),
+        mean=by_beginning(mean),
+        variance=by_beginning(variance),
         inside=inside,
-        whole=eroded(mask, window).astype(np.float32),
+        whole=whole,
+        columns=_spans(mask > 0),
+        begins=_spans(whole > 0),
         x=(inside % box - box // 2).astype(np.float32),
         y=(inside // box - box // 2).astype(np.float32),
         unknown=np.zeros((0, len(inside)), dtype=bool)
@@ -126,6 +145,15 @@ def metric_rows(
         else np.ascontiguousarray(unknown.reshape(len(images), -1)[:, inside]),
         window=window,
     )
+
+
+def _spans(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return (rows, 2): the first True of each row and the place after the last; 0, 0 for none."""
+    first = flags.argmax(axis=1)
+    end = flags.shape[1] - flags[:, ::-1].argmax(axis=1)
+    spans = np.stack([first, end], axis=1)
+    spans[~flags.any(axis=1)] = 0
+    return spans
 
 
 def thin_rows(
@@ -172,9 +200,9 @@ def score_finalists(
     """
     covered = _nothing(columns.shape[-1] // OVERSAMPLING) if unknown is None else unknown
     scores: NDArray[np.float32] = _score_tile(
-        rows.values, rows.levels, rows.unit, rows.mean, rows.variance, rows.inside, rows.whole,
-        rows.x, rows.y, rows.unknown, rows.window, covered.astype(np.float32), columns, poses,
-        standing, _count_log_count(rows.inside),
+        rows.values, rows.levels, rows.unit, rows.mean, rows.variance, _in_longer_rows(rows),
+        rows.whole, rows.columns, rows.begins, rows.x, rows.y, rows.unknown, rows.window,
+        covered.astype(np.float32), columns, poses, standing, _count_log_count(rows.inside),
     )  # fmt: skip
     return scores
 
@@ -186,6 +214,13 @@ def compiled_before() -> bool:
 
 def _nothing(box: int) -> NDArray[np.bool_]:
     return np.zeros((0, box, box), dtype=bool)
+
+
+def _in_longer_rows(rows: MetricRows) -> NDArray[np.int64]:
+    """Return (pixels,): flat index of the mask's pixels in a picture as wide as `unit`."""
+    box, width = rows.unit.shape[1:]
+    longer: NDArray[np.int64] = rows.inside // box * (width - box)
+    return rows.inside + longer
 
 
 def _count_log_count(inside: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -203,6 +238,8 @@ def _score_tile(
     variance: NDArray[np.float32],
     inside: NDArray[np.int64],
     whole: NDArray[np.float32],
+    inner: NDArray[np.int64],
+    begins: NDArray[np.int64],
     x: NDArray[np.float32],
     y: NDArray[np.float32],
     unknown_i: NDArray[np.bool_],
@@ -214,7 +251,7 @@ def _score_tile(
     count_log_count: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     count_rows, count_columns = standing.shape[:2]
-    box = unit.shape[1]
+    box, width = unit.shape[1:]
     pixels = len(inside)
     scores = np.full((count_rows, count_columns, FINALISTS, 3), np.nan, dtype=np.float32)
     for pair in numba.prange(count_rows * count_columns):
@@ -224,7 +261,7 @@ def _score_tile(
             continue
         sampled = np.empty(pixels, dtype=np.float32)
         scaled = np.empty(pixels, dtype=np.float32)
-        picture = np.zeros((box, box), dtype=np.float32)
+        picture = np.zeros((box, width), dtype=np.float32)
         printed = (len(unknown_i) > 0 and unknown_i[i].any()) or (
             len(unknown_j) > 0 and unknown_j[j].any()
         )
@@ -236,7 +273,15 @@ def _score_tile(
             if printed:
                 shown = _where_shown(unknown_i, i, unknown_j, j, pose, x, y)
                 ncc, ssim, nmi = _scores_where_shown(
-                    sampled, values[i], shown, inside, whole, window, count_log_count
+                    sampled,
+                    values[i],
+                    shown,
+                    inside,
+                    whole,
+                    inner,
+                    begins,
+                    window,
+                    count_log_count,
                 )
             else:
                 ncc = _standardise(sampled, values[i], scaled)
@@ -245,7 +290,7 @@ def _score_tile(
                 flat = picture.reshape(-1)
                 for p in range(pixels):
                     flat[inside[p]] = scaled[p]
-                ssim = _ssim(picture, unit[i], mean[i], variance[i], whole, window)
+                ssim = _ssim(picture, unit[i], mean[i], variance[i], whole, inner, begins, window)
                 nmi = _nmi(scaled, levels[i], count_log_count)
             if not (math.isnan(ncc) or math.isnan(ssim) or math.isnan(nmi)):
                 scores[i, j, place, 0] = ncc
@@ -282,6 +327,8 @@ def _scores_where_shown(
     shown: NDArray[np.bool_],
     inside: NDArray[np.int64],
     whole: NDArray[np.float32],
+    inner: NDArray[np.int64],
+    begins: NDArray[np.int64],
     window: int,
     count_log_count: NDArray[np.float64],
 ) -> tuple[float, float, float]:
@@ -290,7 +337,6 @@ def _scores_where_shown(
     What `_score_tile` prepares once for a picture i hangs on the mask, and here every pair has its
     own.
     """
-    box = whole.shape[0]
     first, second = values[shown], sampled[shown]
     if len(first) < 2:
         return math.nan, math.nan, math.nan
@@ -304,7 +350,7 @@ def _scores_where_shown(
     ncc = _standardise(second, first, unit_second)
     if math.isnan(ncc):  # `unit_second` was not filled: it holds no grey levels
         return math.nan, math.nan, math.nan
-    pictures = np.zeros((3, box, box), dtype=np.float32)
+    pictures = np.zeros((3, *whole.shape), dtype=np.float32)
     flat = pictures.reshape(3, -1)
     at = inside[shown]
     for p in range(len(at)):
@@ -313,7 +359,8 @@ def _scores_where_shown(
     mean = _window_mean(pictures[0], window)
     variance = sample * (_window_mean(pictures[0] * pictures[0], window) - mean * mean)
     all_shown = _window_mean(pictures[2], window) > 1 - 0.5 / window**2
-    ssim = _ssim(pictures[1], pictures[0], mean, variance, whole * all_shown, window)
+    shown_whole = whole * all_shown
+    ssim = _ssim(pictures[1], pictures[0], mean, variance, shown_whole, inner, begins, window)
     levels = np.empty(len(at), dtype=np.uint8)
     for p in range(len(at)):
         levels[p] = min(np.int32(unit_first[p] * np.float32(BINS)), np.int32(BINS - 1))
@@ -322,14 +369,13 @@ def _scores_where_shown(
 
 @numba.njit(cache=True)
 def _window_mean(picture: NDArray[np.float32], window: int) -> NDArray[np.float32]:
-    """Return the mean of the SSIM window about each pixel; 0 where it leaves the picture."""
+    """Return the mean of the SSIM window that begins at each pixel; 0 where it leaves the box."""
     width = picture.shape[0] - window + 1
-    reach = window // 2
     result = np.zeros_like(picture)
     for top in range(width):
         down = picture[top : top + window].sum(axis=0)
         for left in range(width):
-            result[top + reach, left + reach] = down[left : left + window].sum()
+            result[top, left] = down[left : left + window].sum()
     return result / np.float32(window**2)
 
 
@@ -408,48 +454,38 @@ def _ssim(
     mean: NDArray[np.float32],
     variance: NDArray[np.float32],
     whole: NDArray[np.float32],
+    inner: NDArray[np.int64],
+    begins: NDArray[np.int64],
     window: int,
 ) -> float:
-    box = first.shape[0]
-    reach = window // 2
-    width = box - window + 1
+    """Return the mean SSIM of the whole windows; `second` is 0 outside the mask."""
+    box, width = first.shape
     area = np.float32(1.0 / window**2)
     sample = np.float32(window**2 / (window**2 - 1))
     c1, c2, two = np.float32(SSIM_C1), np.float32(SSIM_C2), np.float32(2)
-    # Sums of j, j² and ij over the rows of a window, then over the whole window. Indices that
-    # start at 0 in every slice let the loops vectorise.
-    down = np.zeros((3, box), dtype=np.float32)
-    sums = np.empty((3, width), dtype=np.float32)
-    twos, fours = np.empty(box, dtype=np.float32), np.empty(box, dtype=np.float32)
+    # Sums of j, j² and ij over the rows of a window.
+    down = np.zeros((3, width + window), dtype=np.float32)
     total = 0.0
     count = 0.0
-    for k in range(window - 1):
-        _add_row(down, second[k], first[k], np.float32(1))
-    for top in range(width):
-        bottom = top + window - 1
-        _add_row(down, second[bottom], first[bottom], np.float32(1))
-        for m in range(3):
-            # Seven neighbours in four additions: pairs, pairs of pairs, and the three left over.
-            column, out = down[m], sums[m]
-            for c in range(box - 1):
-                twos[c] = column[c] + column[c + 1]
-            for c in range(box - 3):
-                fours[c] = twos[c] + twos[c + 2]
-            if window == THIN_WINDOW:
-                out[:] = fours[:width]
-                continue
-            for c in range(width):
-                out[c] = fours[c] + twos[c + 4] + column[c + 6]
-        row_mean = mean[top + reach, reach : reach + width]
-        row_variance = variance[top + reach, reach : reach + width]
-        row_whole = whole[top + reach, reach : reach + width]
-        plain, square, common = sums[0], sums[1], sums[2]
+    for bottom in range(box):
+        _add_row(down, second, first, inner, bottom, np.float32(1))
+        top = bottom - window + 1
+        if top < 0:
+            continue
+        left, pixels = _strides(begins[top, 0], begins[top, 1], width, _SHORT_STRIDE)
+        # Indices that start at 0 in every slice let the loop vectorise.
+        plain, square, common = down[0, left:], down[1, left:], down[2, left:]
+        row_mean, row_variance, row_whole = (
+            mean[top, left:],
+            variance[top, left:],
+            whole[top, left:],
+        )
         row_total = np.float32(0)
         row_count = np.float32(0)
-        for c in range(width):
-            mean_i, mean_j = row_mean[c], plain[c] * area
-            var_j = sample * (square[c] * area - mean_j * mean_j)
-            covariance = sample * (common[c] * area - mean_i * mean_j)
+        for c in range(pixels):
+            mean_i, mean_j = row_mean[c], _along(plain, c, window) * area
+            var_j = sample * (_along(square, c, window) * area - mean_j * mean_j)
+            covariance = sample * (_along(common, c, window) * area - mean_i * mean_j)
             similarity = (
                 (two * mean_i * mean_j + c1)
                 * (two * covariance + c2)
@@ -459,108 +495,41 @@ def _ssim(
             row_count += row_whole[c]
         total += float(row_total)
         count += float(row_count)
-        _add_row(down, second[top], first[top], np.float32(-1))
+        _add_row(down, second, first, inner, top, np.float32(-1))
     return total / count if count > 0 else math.nan
+
+
+@numba.njit(cache=True)
+def _strides(first: int, end: int, width: int, stride: int) -> tuple[int, int]:
+    """Return where to begin and how many pixels to take, in whole strides, for first…end."""
+    pixels = (end - first + stride - 1) // stride * stride
+    return min(first, width - pixels), pixels
+
+
+@numba.njit(cache=True, inline="always")
+def _along(row: NDArray[np.float32], c: int, window: int) -> NDArray[np.float32]:
+    """Return the sum of `THIN_WINDOW` or `SSIM_WINDOW` neighbours."""
+    four: NDArray[np.float32] = (row[c] + row[c + 1]) + (row[c + 2] + row[c + 3])
+    if window == THIN_WINDOW:
+        return four
+    return four + ((row[c + 4] + row[c + 5]) + row[c + 6])  # type: ignore[no-any-return]
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
 def _add_row(
     down: NDArray[np.float32],
-    row_j: NDArray[np.float32],
-    row_i: NDArray[np.float32],
+    second: NDArray[np.float32],
+    first: NDArray[np.float32],
+    inner: NDArray[np.int64],
+    row: int,
     sign: np.float32,
 ) -> None:
     """Add a row (or take it off, with a `sign` of −1) to the sums of j, j² and ij."""
-    plain, square, common = down[0], down[1], down[2]
-    for c in range(len(row_j)):
+    left, pixels = _strides(inner[row, 0], inner[row, 1], first.shape[1], _STRIDE)
+    plain, square, common = down[0, left:], down[1, left:], down[2, left:]
+    row_j, row_i = second[row, left:], first[row, left:]
+    for c in range(pixels):
         value = sign * row_j[c]
         plain[c] += value
         square[c] += value * row_j[c]
         common[c] += value * row_i[c]
-
-
-@numba.njit(parallel=True, nogil=True, cache=True)
-def resample(
-    pictures: NDArray[np.float32],
-    which: NDArray[np.int64],
-    poses: NDArray[np.float32],
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    inside: NDArray[np.int64],
-    weight: NDArray[np.float32],
-    box: int,
-) -> NDArray[np.float32]:
-    """Return chosen pictures at given poses, times a mask.
-
-    Parameters
-    ----------
-    pictures : (m, side, side) float32
-        Their side is a multiple of `box`, which tells by how much they are oversampled.
-    which : (p,) int64
-        Picture of each pair.
-    poses : (p, 4) float32
-        As for `alignment.sample_aligned`.
-    x, y : (pixels,) float32
-    inside : (pixels,) int64
-        Flat index of each of those pixels.
-    weight : (pixels,) float32
-        The mask there.
-    box : int
-        Side of the result.
-
-    Returns
-    -------
-    (p, box, box) float32
-    """
-    oversampling = pictures.shape[-1] // box
-    result = np.zeros((len(which), box, box), dtype=np.float32)
-    for pair in numba.prange(len(which)):
-        sampled = np.empty(len(x), dtype=np.float32)
-        sample_aligned(pictures[which[pair]], poses[pair], x, y, sampled, oversampling)
-        flat = result[pair].reshape(-1)
-        for p in range(len(inside)):
-            flat[inside[p]] = sampled[p] * weight[p]
-    return result
-
-
-@numba.njit(parallel=True, nogil=True, cache=True)
-def ring_sums(
-    first: NDArray[np.complex64],
-    which: NDArray[np.int64],
-    second: NDArray[np.complex64],
-    shell: NDArray[np.int64],
-    weight: NDArray[np.float32],
-) -> NDArray[np.float64]:
-    """Return the ring correlation of spectra ``first[which]`` with `second`; see `metrics`.
-
-    Parameters
-    ----------
-    first : (m, box, box // 2 + 1) complex64
-    which : (p,) int64
-    second : (p, box, shells) complex64
-        All columns of the spectra, or the first few, which hold the first few shells.
-    shell, weight : (box, box // 2 + 1)
-        From `metrics.shell_index`.
-
-    Returns
-    -------
-    (p, shells) float64
-    """
-    box, shells = second.shape[1:]
-    curve = np.empty((len(which), shells))
-    for pair in numba.prange(len(which)):
-        cross, power_a, power_b = np.zeros(shells + 1), np.zeros(shells + 1), np.zeros(shells + 1)
-        for row in range(box):
-            if shell[row, 0] >= shells:
-                continue
-            for c in range(shells):
-                a, b = first[which[pair], row, c], second[pair, row, c]
-                at, w = min(shell[row, c], shells), weight[row, c]
-                cross[at] += w * (a.real * b.real + a.imag * b.imag)
-                power_a[at] += w * (a.real * a.real + a.imag * a.imag)
-                power_b[at] += w * (b.real * b.real + b.imag * b.imag)
-        for s in range(shells):
-            power = power_a[s] * power_b[s]
-            curve[pair, s] = cross[s] / math.sqrt(power) if power > 0 else 0.0
-        curve[pair, 0] = 1.0
-    return curve

@@ -17,14 +17,12 @@ from phantoms import (
     shift_between,
     turn_between,
 )
-from scipy import ndimage
 
 from cryocorr_tui.core.alignment import (
     FINALISTS,
     OVERSAMPLING,
     oversample,
     refine,
-    sample_aligned,
     settle,
     templates,
 )
@@ -42,7 +40,7 @@ def assert_same_pose(found, expected, *, degrees=DEGREES, pixels=PIXELS):
     assert shift_between(found, expected) <= pixels
 
 
-# Sampling
+# Pictures j
 
 
 @pytest.mark.parametrize("box", [32, 33])
@@ -51,53 +49,16 @@ def test_a_picture_twice_as_fine_is_its_fourier_resampling(box):
     expected = fourier_resample(images, OVERSAMPLING * box)
     fine = oversample(images)
     assert fine.dtype == np.float32
-    assert fine.flags.c_contiguous
     # Waves of the highest frequency lie on the grid of an even box in two ways.
     np.testing.assert_allclose(fine, expected, atol=2e-3)
     first = box % 2  # the centre of an odd box goes to an odd pixel
     np.testing.assert_allclose(fine[:, first::2, first::2], images, atol=1e-5)
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-@pytest.mark.parametrize("box", [32, 33])
-def test_sampling_follows_the_sampling_matrix_of_the_pose(box, mirrored):
-    image = disc_noise(1, box, seed=2)[0]
-    pose = Pose(37, 1.3, -2.2, mirrored)
-    yy, xx = np.nonzero(disc_mask(box, 0.7 * box))
-    x, y = (xx - box // 2).astype(np.float32), (yy - box // 2).astype(np.float32)
-    sampled = np.empty(len(x), dtype=np.float32)
-    as_array = np.array([pose.rotation, pose.shift_y, pose.shift_x, mirrored], dtype=np.float32)
-    sample_aligned(image, as_array, x, y, sampled, 1)
-    source_x, source_y = pose.sampling_matrix(box) @ [xx, yy, np.ones(len(xx))]
-    expected = ndimage.map_coordinates(image, [source_y, source_x], order=1, mode="nearest")
-    np.testing.assert_allclose(sampled, expected, atol=2e-4)  # single precision coordinates
-
-
-@pytest.mark.parametrize("box", [32, 33])
-def test_sampling_the_finer_picture_is_closer_to_the_truth(box):
-    pose = random_pose(np.random.default_rng(1), max_shift=2)
-    yy, xx = np.nonzero(disc_mask(box, 0.7 * box))
-    x, y = (xx - box // 2).astype(np.float32), (yy - box // 2).astype(np.float32)
-    as_array = np.array(
-        [pose.rotation, pose.shift_y, pose.shift_x, pose.mirrored], dtype=np.float32
-    )
-    image, truth = phantom(box), phantom(box, pose)[yy, xx]
-    errors = []
-    for oversampling, picture in ((1, image), (OVERSAMPLING, oversample(image[None])[0])):
-        sampled = np.empty(len(x), dtype=np.float32)
-        sample_aligned(picture, as_array, x, y, sampled, oversampling)
-        errors.append(np.abs(sampled - truth).max())
-    assert errors[1] < errors[0] / 2
-    assert errors[1] < 0.05
-
-
-def test_beyond_the_border_the_outermost_pixel_is_repeated():
-    image = np.arange(16, dtype=np.float32).reshape(4, 4)
-    x = np.array([-40, 40, 40], dtype=np.float32)
-    y = np.array([-40, -40, 40], dtype=np.float32)
-    sampled = np.empty(3, dtype=np.float32)
-    sample_aligned(image, np.zeros(4, dtype=np.float32), x, y, sampled, 1)
-    np.testing.assert_allclose(sampled, [0, 3, 15], atol=0.01)
+@pytest.mark.parametrize("box", [32, 64, 128])
+def test_pixels_above_each_other_do_not_share_a_place_in_the_cache(box):
+    row = oversample(disc_noise(1, box)).strides[1]
+    assert row & (row - 1)  # not a power of two
 
 
 # Refinement by itself

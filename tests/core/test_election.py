@@ -12,8 +12,8 @@ from test_scoring_kernels import elect as elect_on_host
 from cryocorr_tui.core.backend import Backend
 from cryocorr_tui.core.election import elect, shortlist
 from cryocorr_tui.core.frc import ring_curves, ring_matrix
-from cryocorr_tui.core.metrics import shell_index
-from cryocorr_tui.core.scoring_kernels import metric_rows, ring_sums, thin_rows
+from cryocorr_tui.core.metrics import ring_correlation
+from cryocorr_tui.core.scoring_kernels import metric_rows, thin_rows
 
 # Sums in single precision taken in another order. A grey value on the edge between two levels may
 # fall to either side, which moves NMI, and that alone.
@@ -138,11 +138,11 @@ def test_little_memory_does_not_change_the_election(scene, place):
 
 
 @pytest.mark.parametrize("place", DEVICES)
-def test_plain_ring_curves_are_the_compiled_ring_sums(scene, place):
+def test_plain_ring_curves_are_the_ring_correlation(scene, place):
     backend = place()
     first = fft.rfft2(scene.images)
     second = fft.rfft2(scene.images[::-1] + scene.images)
     second[2] = 0  # an empty spectrum correlates by 0
-    expected = ring_sums(first, np.arange(4), second, *shell_index(scene.box))
+    expected = ring_correlation(first, second)
     moved = (backend.to_device(array) for array in (first, second, ring_matrix(scene.box)))
     np.testing.assert_allclose(backend.to_host(ring_curves(*moved)), expected, atol=1e-5)

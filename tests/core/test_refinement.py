@@ -9,11 +9,12 @@ from devices import DEVICES
 from phantoms import disc_noise, phantom, random_pose
 
 from cryocorr_tui.core import alignment
-from cryocorr_tui.core.alignment import OVERSAMPLING, oversample, sample_aligned, templates
+from cryocorr_tui.core.alignment import OVERSAMPLING, oversample, templates
 from cryocorr_tui.core.polar import shift_lattice
 from cryocorr_tui.core.preprocessing import disc_mask, standardise
 from cryocorr_tui.core.refinement import refine, settle
 from cryocorr_tui.core.sampling import on_square, parts, put_back, sample_pairs
+from cryocorr_tui.core.sampling_kernels import sample_aligned
 from cryocorr_tui.core.search import CoarseSearch
 
 COUNT = 12

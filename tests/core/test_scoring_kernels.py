@@ -7,13 +7,13 @@ from functools import partial
 import numpy as np
 import pytest
 from phantoms import disc_noise, phantom, random_pose
-from scipy import fft
 
 from cryocorr_tui.core import metrics
-from cryocorr_tui.core.alignment import FINALISTS, OVERSAMPLING, oversample, sample_aligned
+from cryocorr_tui.core.alignment import FINALISTS, OVERSAMPLING, oversample
 from cryocorr_tui.core.election import elect as elect_on_any
 from cryocorr_tui.core.preprocessing import disc_mask, standardise
-from cryocorr_tui.core.scoring_kernels import metric_rows, resample, ring_sums
+from cryocorr_tui.core.sampling_kernels import sample_aligned
+from cryocorr_tui.core.scoring_kernels import metric_rows
 
 WEIGHTS = (0.5, 0.3, 0.2)
 
@@ -157,28 +157,3 @@ def test_a_constant_picture_has_no_score(scene):
     scores = elect(scene.rows, columns, scene.poses, standing(), WEIGHTS)
     assert np.isnan(scores[:, 3]).all()
     assert np.isfinite(scores[:, :3]).all()
-
-
-def test_chosen_pictures_are_resampled_at_their_poses_under_the_mask(scene):
-    which = np.array([2, 0, 2], dtype=np.int64)
-    poses = np.ascontiguousarray(scene.poses[0, :3, 0])
-    soft = disc_mask(scene.box, 0.9 * scene.box, edge=4) * scene.mask
-    rows = scene.rows
-    result = resample(
-        scene.fine, which, poses, rows.x, rows.y, rows.inside, soft[scene.mask > 0], scene.box
-    )
-    expected = [scene.aligned(j, pose) * soft for j, pose in zip(which, poses, strict=True)]
-    np.testing.assert_allclose(result, expected, atol=1e-5)
-
-
-def test_compiled_ring_sums_are_the_plain_ring_correlation(scene):
-    first, second = fft.rfft2(scene.images), fft.rfft2(scene.images[::-1] + scene.images)
-    which = np.array([3, 1, 1, 0], dtype=np.int64)
-    curves = ring_sums(first, which, second, *metrics.shell_index(scene.box))
-    np.testing.assert_allclose(curves, metrics.ring_correlation(first[which], second), atol=1e-5)
-
-
-def test_an_empty_spectrum_has_a_ring_correlation_of_0():
-    empty = np.zeros((1, 16, 9), dtype=np.complex64)
-    curve = ring_sums(empty, np.zeros(1, dtype=np.int64), empty, *metrics.shell_index(16))
-    assert curve.tolist() == [[1] + 8 * [0]]
