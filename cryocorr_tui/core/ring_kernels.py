@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cryocorr_tui.core.metrics import shell_index
 from cryocorr_tui.core.model import FloatArray
-from cryocorr_tui.core.sampling_kernels import sample_aligned
+from cryocorr_tui.core.sampling_kernels import lay_on_square, sample_aligned
 
 __all__ = ["aligned_ring_curves"]
 
@@ -51,11 +51,12 @@ def aligned_ring_curves(
         1 at shell 0, 0 where a ring is empty; see `metrics.ring_correlation`.
     """
     box = spectra.shape[1]
-    angle = 2 * np.pi / box * np.outer(np.arange(box // 2 + 1), np.arange(shells))
+    angle = 2 * np.pi / box * np.outer(np.arange(shells), np.arange(box))
     cosine, sine = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
-    upright = np.ascontiguousarray(cosine.T), np.ascontiguousarray(sine.T)
+    along_x = np.concatenate([cosine, sine]).T.copy()
+    along_y = cosine[:, : box // 2 + 1].copy(), sine[:, : box // 2 + 1].copy()
     curves: NDArray[np.float64] = _curves(
-        spectra, i, pictures, j, poses, *pixels, cosine, sine, *upright, *shell_index(box)
+        spectra, i, pictures, j, poses, *pixels, along_x, *along_y, *shell_index(box)
     )
     return curves
 
@@ -71,94 +72,74 @@ def _curves(
     y: NDArray[np.float32],
     inside: NDArray[np.int64],
     mask: NDArray[np.float32],
-    cosine: NDArray[np.float32],
-    sine: NDArray[np.float32],
-    upright_cosine: NDArray[np.float32],
-    upright_sine: NDArray[np.float32],
+    along_x: NDArray[np.float32],
+    cosine_y: NDArray[np.float32],
+    sine_y: NDArray[np.float32],
     shell: NDArray[np.int64],
     weight: NDArray[np.float32],
 ) -> NDArray[np.float64]:
     box = spectra.shape[1]
-    half, shells = cosine.shape
+    shells, half = cosine_y.shape
     oversampling = pictures.shape[1] // box
     curves = np.empty((len(i), shells))
     for pair in numba.prange(len(i)):
         sampled = np.empty(len(x), dtype=np.float32)
         sample_aligned(pictures[j[pair]], poses[pair], x, y, sampled, oversampling)
+        sampled *= mask
         square = np.zeros((box, box), dtype=np.float32)
-        flat = square.reshape(-1)
-        for p in range(len(inside)):
-            flat[inside[p]] = sampled[p] * mask[p]
-        by_x, by_y = _folded(square, half)
-        # Even and odd parts of the transform along x, then along y.
-        by_x = np.dot(by_x.reshape(2 * half, half), cosine)
-        by_y = np.dot(by_y.reshape(2 * half, half), sine)
-        both_even = np.dot(upright_cosine, by_x[:half])
-        odd_y = np.dot(upright_sine, by_x[half:])
-        odd_x = np.dot(upright_cosine, by_y[:half])
-        both_odd = np.dot(upright_sine, by_y[half:])
-        _correlate(spectra[i[pair]], both_even, odd_y, odd_x, both_odd, shell, weight, curves[pair])
+        lay_on_square(sampled, inside, square)
+        # The Fourier transform: sums over cosines and sines of x, then of y.
+        by_x = np.dot(_folded(square, half), along_x)
+        even, odd = np.dot(cosine_y, by_x[:half]), np.dot(sine_y, by_x[half:])
+        _correlate(spectra[i[pair]], even, odd, shell, weight, curves[pair])
     return curves
 
 
 @numba.njit(cache=True)
-def _folded(
-    square: NDArray[np.float32], half: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the parts of a picture that are even along x, and those that are odd.
+def _folded(square: NDArray[np.float32], half: int) -> NDArray[np.float32]:
+    """Return (2 half, box): the part of a picture that is even along y, below it the odd one.
 
-    Each (2, half, half), first what is even along y, then what is odd. Sums of cosines and sines
-    over half the pixels are then the Fourier transform: a quarter of the products.
+    Sums over half the rows are then the transform of all.
     """
     box = square.shape[0]
-    even = np.zeros((2, half, half), dtype=np.float32)
-    odd = np.zeros((2, half, half), dtype=np.float32)
-    rows = np.zeros((2, box), dtype=np.float32)
+    parts = np.zeros((2, half, box), dtype=np.float32)
     for top in range(half):
-        bottom = (box - top) % box
-        if bottom == top:  # row 0, and that of the highest frequency
-            rows[0], rows[1] = square[top], 0
-        else:
-            for c in range(box):
-                rows[0, c] = square[top, c] + square[bottom, c]
-                rows[1, c] = square[top, c] - square[bottom, c]
-        for part in range(2):
-            row, sums, differences = rows[part], even[part, top], odd[part, top]
-            for c in range(1, box - half + 1):
-                sums[c] = row[c] + row[box - c]
-                differences[c] = row[c] - row[box - c]
-            sums[0] = row[0]
-            if box % 2 == 0:
-                sums[half - 1] = row[half - 1]
-                differences[half - 1] = 0
-    return even, odd
+        even, odd = parts[0, top], parts[1, top]
+        upper, lower = square[top], square[(box - top) % box]
+        if 2 * top % box == 0:  # row 0, and that of the highest frequency
+            even[:] = upper
+            continue
+        for c in range(box):
+            even[c] = upper[c] + lower[c]
+            odd[c] = upper[c] - lower[c]
+    return parts.reshape(2 * half, box)
 
 
 @numba.njit(cache=True)
 def _correlate(
     spectrum: NDArray[np.complex64],
-    both_even: NDArray[np.float32],
-    odd_y: NDArray[np.float32],
-    odd_x: NDArray[np.float32],
-    both_odd: NDArray[np.float32],
+    even: NDArray[np.float32],
+    odd: NDArray[np.float32],
     shell: NDArray[np.int64],
     weight: NDArray[np.float32],
     curve: NDArray[np.float64],
 ) -> None:
-    """Fill `curve` from a spectrum and the even and odd parts, (shells, shells), of another."""
+    """Fill `curve` from a spectrum and from another's parts, even and odd along y.
+
+    Those are (shells, 2 shells): sums over cosines of x, then over sines.
+    """
     box, shells = spectrum.shape[0], len(curve)
     cross, power_a, power_b = np.zeros(shells + 1), np.zeros(shells + 1), np.zeros(shells + 1)
     for up in range(shells):
         for along in range(shells):
             at, w = min(shell[up, along], shells), weight[up, along]
-            even, odd = both_even[up, along], both_odd[up, along]
             for sign in (1, -1):
                 row = up if sign > 0 else box - up
                 if sign < 0 and (up == 0 or row == up):
                     continue
                 a = spectrum[row, along]
-                real = even - sign * odd
-                imaginary = -(odd_x[up, along] + sign * odd_y[up, along])
+                real = even[up, along] - sign * odd[up, shells + along]
+                imaginary = -(even[up, shells + along] + sign * odd[up, along])
                 cross[at] += w * (a.real * real + a.imag * imaginary)
                 power_a[at] += w * (a.real * a.real + a.imag * a.imag)
                 power_b[at] += w * (real * real + imaginary * imaginary)

@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["sample_aligned"]
+__all__ = ["lay_on_square", "sample_aligned"]
 
 _LANES = 8  # pixels that are one vector
 
@@ -63,6 +63,34 @@ def sample_aligned(
         left_mixed = upper[0] + part_v * (lower[0] - upper[0])
         right_mixed = upper[1] + part_v * (lower[1] - upper[1])
         out[p] = left_mixed + part_u * (right_mixed - left_mixed)
+
+
+@numba.njit(cache=True)
+def lay_on_square(
+    values: NDArray[np.float32], inside: NDArray[np.int64], square: NDArray[np.float32]
+) -> None:
+    """Lay the pixels of a mask back on their square; its other pixels stay as they are.
+
+    Parameters
+    ----------
+    values : (p,) float32
+    inside : (p,) int64
+        Flat index of each, rising.
+    square : (rows, columns) float32
+    """
+    flat = square.reshape(-1)
+    p = 0
+    while p < len(values):
+        first = inside[p]
+        if p + _LANES <= len(values) and inside[p + _LANES - 1] == first + _LANES - 1:
+            # Neighbours, which are one store as unsigned indices, that cannot count from the end.
+            source, target = np.uint64(p), np.uint64(first)
+            for lane in range(_LANES):
+                flat[target + np.uint64(lane)] = values[source + np.uint64(lane)]
+            p += _LANES
+        else:
+            flat[first] = values[p]
+            p += 1
 
 
 @intrinsic

@@ -29,7 +29,7 @@ from cryocorr_tui.core.metrics import (
     unit_range,
 )
 from cryocorr_tui.core.model import FloatArray
-from cryocorr_tui.core.sampling_kernels import sample_aligned
+from cryocorr_tui.core.sampling_kernels import lay_on_square, sample_aligned
 
 __all__ = [
     "MetricRows",
@@ -287,9 +287,7 @@ def _score_tile(
                 ncc = _standardise(sampled, values[i], scaled)
                 if math.isnan(ncc):  # `scaled` was not filled: it holds no grey levels
                     continue
-                flat = picture.reshape(-1)
-                for p in range(pixels):
-                    flat[inside[p]] = scaled[p]
+                lay_on_square(scaled, inside, picture)
                 ssim = _ssim(picture, unit[i], mean[i], variance[i], whole, inner, begins, window)
                 nmi = _nmi(scaled, levels[i], count_log_count)
             if not (math.isnan(ncc) or math.isnan(ssim) or math.isnan(nmi)):

@@ -259,22 +259,56 @@ def _profiles_compiled(
         negated_even = _row_over_rotations(even, right_even[1], basis[2], row)
         negated_odd = _row_over_rotations(odd, right_odd[1], basis[3], row)
         for angle in range(half):
+            # Not mirrored and mirrored, each at the angle and at 180° more.
+            values = np.empty((4, columns), dtype=np.float32)
+            top = np.full(4 * columns, -np.inf, dtype=np.float32)
+            top_shift = np.zeros(4 * columns, dtype=np.int32)  # as wide as a value: it vectorises
             for shift in range(shifts):
-                for column in range(columns):
-                    at = (angle, shift * columns + column)
-                    kept_plus = kept_even[at] + kept_odd[at]
-                    kept_minus = kept_even[at] - kept_odd[at]
-                    negated_plus = negated_even[at] + negated_odd[at]
-                    negated_minus = negated_even[at] - negated_odd[at]
-                    for state in range(4):
-                        mirror, turn = state // 2, (state % 2) * half
-                        kept = kept_minus if turn else kept_plus
-                        negated = negated_minus if turn else negated_plus
-                        value = kept - negated if mirror else kept + negated
-                        if value > best[mirror, angle + turn, row, column]:
-                            best[mirror, angle + turn, row, column] = value
-                            index[mirror, angle + turn, row, column] = shift
+                at = slice(shift * columns, (shift + 1) * columns)
+                _all_states(
+                    kept_even[angle, at], kept_odd[angle, at], negated_even[angle, at],
+                    negated_odd[angle, at], values,
+                )  # fmt: skip
+                _keep_highest(values.reshape(-1), np.int32(shift), top, top_shift)
+            for state in range(4):
+                mirror, turned = state // 2, angle + state % 2 * half
+                of_state = slice(state * columns, (state + 1) * columns)
+                best[mirror, turned, row] = top[of_state]
+                index[mirror, turned, row] = top_shift[of_state]
     return best, index
+
+
+@numba.njit(cache=True)
+def _all_states(
+    kept_even: NDArray[np.float32],
+    kept_odd: NDArray[np.float32],
+    negated_even: NDArray[np.float32],
+    negated_odd: NDArray[np.float32],
+    values: NDArray[np.float32],
+) -> None:
+    """Fill `values`, (4, columns), as `best_shift` adds the parts of a correlation up."""
+    for column in range(values.shape[1]):
+        kept_plus = kept_even[column] + kept_odd[column]
+        kept_minus = kept_even[column] - kept_odd[column]
+        negated_plus = negated_even[column] + negated_odd[column]
+        negated_minus = negated_even[column] - negated_odd[column]
+        values[0, column] = kept_plus + negated_plus
+        values[1, column] = kept_minus + negated_minus
+        values[2, column] = kept_plus - negated_plus
+        values[3, column] = kept_minus - negated_minus
+
+
+@numba.njit(cache=True)
+def _keep_highest(
+    values: NDArray[np.float32],
+    shift: np.int32,
+    top: NDArray[np.float32],
+    top_shift: NDArray[np.int32],
+) -> None:
+    for k in range(len(values)):
+        higher = values[k] > top[k]
+        top[k] = values[k] if higher else top[k]
+        top_shift[k] = shift if higher else top_shift[k]
 
 
 @numba.njit(cache=True)
