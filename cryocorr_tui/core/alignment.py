@@ -39,7 +39,7 @@ FINALISTS = 5  # poses of a pair that stand for election by the blend
 # sets this and `election.OUTVOTED` cost 5 more than 0.01 of their blend at box 64, 1 at box 128.
 UNPROMISING = 0.05
 HOPELESS = 3.2
-COARSE_STEPS = 5  # on a quarter of the mask's pixels
+COARSE_STEPS = 4  # on a quarter of the mask's pixels
 STILL = 0.02  # the last of them moves the rim of the mask by less than this many pixels
 FINE_STEPS = 5  # on half of the mask's pixels
 SETTLED = 0.1  # the last of them, as above
