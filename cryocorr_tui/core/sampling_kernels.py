@@ -1,4 +1,4 @@
-"""Sampling of one picture at one pose, in compiled code: half of the time of the host's search.
+"""Sampling of one picture at one pose, in compiled code: what the host's search does most.
 
 `sampling` does the same in plain form for many pairs on whatever device; a test holds both equal.
 """
@@ -35,7 +35,7 @@ def sample_aligned(
     ----------
     fine : (side, side) float32
         Picture j on a grid `oversampling` times as fine; its centre is ``side // 2``. Its rows may
-        lie apart in memory.
+        lie apart in memory, the pixels of a row may not.
     pose : (4,) float32
         Rotation in degrees, shift y, shift x in pixels of i, mirrored; `model.Pose`'s convention.
     x, y, out : (p,) float32
@@ -114,6 +114,8 @@ def _sample_eight(
     In the compiler's own terms, since it does not see by itself that left and right neighbour are
     one load, nor that the rest is vectors of eight: this takes a third of the time.
     """
+    if any(array.dtype != types.float32 for array in (fine, x, y, out)):
+        return None  # which is an error where it is called
     signature = types.void(
         fine, u_by_x, u_by_y, origin_u, v_by_x, v_by_y, origin_v, last, x, y, out, first
     )

@@ -41,8 +41,9 @@ __all__ = [
 
 THIN_WINDOW = 4  # every other pixel: they span 7, as an SSIM window does
 HARDLY = 0.25  # part of a pixel that print may cover before the pixel is left out
-_STRIDE = 32  # pixels that the vectorised loops take at a time; what is left over costs as much
-_SHORT_STRIDE = 16  # the same, of the longest loop
+# Pixels that a vectorised loop takes at a time; what is left over it would take one by one.
+_STRIDE = 32
+_SHORT_STRIDE = 16  # of the loop that does the most for a pixel
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class MetricRows:
         Flat index of the mask's pixels in the box.
     whole : (box, width) float32
         1 where a whole SSIM window that begins here lies inside the mask.
-    columns, begins : (box, 2) int64
+    inner, begins : (box, 2) int64
         First column, and the one after the last, of the mask and of `whole` in each row; 0, 0 where
         there is none.
     x, y : (pixels,) float32
@@ -81,7 +82,7 @@ class MetricRows:
     variance: FloatArray
     inside: NDArray[np.int64]
     whole: FloatArray
-    columns: NDArray[np.int64]
+    inner: NDArray[np.int64]
     begins: NDArray[np.int64]
     x: FloatArray
     y: FloatArray
@@ -136,7 +137,7 @@ def metric_rows(
         variance=by_beginning(variance),
         inside=inside,
         whole=whole,
-        columns=_spans(mask > 0),
+        inner=_spans(mask > 0),
         begins=_spans(whole > 0),
         x=(inside % box - box // 2).astype(np.float32),
         y=(inside // box - box // 2).astype(np.float32),
@@ -145,15 +146,6 @@ def metric_rows(
         else np.ascontiguousarray(unknown.reshape(len(images), -1)[:, inside]),
         window=window,
     )
-
-
-def _spans(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return (rows, 2): the first True of each row and the place after the last; 0, 0 for none."""
-    first = flags.argmax(axis=1)
-    end = flags.shape[1] - flags[:, ::-1].argmax(axis=1)
-    spans = np.stack([first, end], axis=1)
-    spans[~flags.any(axis=1)] = 0
-    return spans
 
 
 def thin_rows(
@@ -201,7 +193,7 @@ def score_finalists(
     covered = _nothing(columns.shape[-1] // OVERSAMPLING) if unknown is None else unknown
     scores: NDArray[np.float32] = _score_tile(
         rows.values, rows.levels, rows.unit, rows.mean, rows.variance, _in_longer_rows(rows),
-        rows.whole, rows.columns, rows.begins, rows.x, rows.y, rows.unknown, rows.window,
+        rows.whole, rows.inner, rows.begins, rows.x, rows.y, rows.unknown, rows.window,
         covered.astype(np.float32), columns, poses, standing, _count_log_count(rows.inside),
     )  # fmt: skip
     return scores
@@ -210,6 +202,15 @@ def score_finalists(
 def compiled_before() -> bool:
     """Tell whether the kernels lie compiled on disk."""
     return any(Path(_score_tile.stats.cache_path).glob("scoring_kernels._score_tile*.nbi"))
+
+
+def _spans(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return (rows, 2): the first True of each row and the place after the last; 0, 0 for none."""
+    first = flags.argmax(axis=1)
+    end = flags.shape[1] - flags[:, ::-1].argmax(axis=1)
+    spans = np.stack([first, end], axis=1)
+    spans[~flags.any(axis=1)] = 0
+    return spans
 
 
 def _nothing(box: int) -> NDArray[np.bool_]:
