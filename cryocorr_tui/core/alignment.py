@@ -39,7 +39,7 @@ FINALISTS = 5  # poses of a pair that stand for election by the blend
 # sets this and `election.OUTVOTED` cost 5 more than 0.01 of their blend at box 64, 1 at box 128.
 UNPROMISING = 0.05
 HOPELESS = 3.2
-COARSE_STEPS = 4  # on a quarter of the mask's pixels
+COARSE_STEPS = 3  # on a quarter of the mask's pixels
 STILL = 0.02  # the last of them moves the rim of the mask by less than this many pixels
 FINE_STEPS = 5  # on half of the mask's pixels
 SETTLED = 0.1  # the last of them, as above
@@ -341,14 +341,14 @@ def _climb(
 ) -> float:
     """Move `pose` up its hill and return the highest NCC met on the way.
 
-    On the pixels (x, y), some of the `pixels` of the templates. Whoever gains nothing more stops;
-    a step of less than `enough` is the last one.
+    On the pixels (x, y), some of the `pixels` of the templates. Whoever gains nothing more stops; a
+    step of less than `enough` is the last one. What the last step leads to is not looked at.
     """
     count = len(x)
     part = count / pixels
     trial = pose.copy()
     found = -np.inf
-    for _ in range(steps):
+    for step in range(steps):
         sample_aligned(fine, trial, x, y, buffer, OVERSAMPLING)
         _sums(buffer, values, slopes, count, sums)
         reached = _ncc(sums, count, part)
@@ -359,7 +359,7 @@ def _climb(
         moved = _step(
             trial, sums, inverse_hessian, projection, part, mask_radius(pixels), max_shift
         )
-        if moved < enough:
+        if moved < enough or step == steps - 1:
             pose[:] = trial
             break
     return float(found)

@@ -171,7 +171,7 @@ def _climb(
     """Return the highest NCC, (n,) float64, on the way up from each trial, and the pose there.
 
     On the first `count` pixels. Whoever gains nothing more stops; a step of less than `enough` is
-    the last one.
+    the last one. What the last step leads to is not looked at.
     """
     xp = array_namespace(columns)
     part = count / rows.x.shape[0]
@@ -179,14 +179,14 @@ def _climb(
     found = xp.full((len(trials),), -xp.inf, dtype=xp.float64, device=columns.device)
     alive = xp.ones_like(found, dtype=xp.bool)
     sums = xp.zeros((len(trials), 6), dtype=xp.float64, device=columns.device)
-    for _ in range(steps):
+    for number in range(steps):
         climbing = trials.at(xp.nonzero(alive)[0])
         sums = put_back(_sums(rows, columns, climbing, count, memory), alive, sums)
         reached = _ncc(sums, count, part)
         better = alive & (reached > found)
         found = xp.where(better, reached, found)
         stepped, moved = _step(rows, trials, sums, part, max_shift)
-        ended = better & (moved < enough)
+        ended = better & ((moved < enough) | (number == steps - 1))
         poses = xp.where(better[:, None], xp.where(ended[:, None], stepped, trials.poses), poses)
         trials = replace(trials, poses=stepped)
         alive = better & ~ended

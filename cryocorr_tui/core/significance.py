@@ -215,11 +215,22 @@ def _levels(z: FloatArray, partners: NDArray[np.integer]) -> FloatArray:
     scored = np.flatnonzero(count)
     levels = np.zeros(len(z), dtype=np.float32)
     for _ in range(ROUNDS):
-        told = np.nanquantile(z[scored] - levels[partners], LEVEL, axis=1)
+        told = _known_quantile(z[scored] - levels[partners], LEVEL)
         told = trust[scored] * (told - np.median(told))
         # Half a step: pairs hold the levels of both, and whole steps would swing.
         levels[scored] += (told - levels[scored]) / 2
     return levels
+
+
+def _known_quantile(values: FloatArray, share: float) -> FloatArray:
+    """Return (n,): ``nanquantile`` along rows that have values, without a call for each row."""
+    ranked = np.sort(values, axis=1)  # NaN come last
+    place = share * (np.count_nonzero(~np.isnan(ranked), axis=1) - 1)
+    below = np.floor(place).astype(np.int64)
+    rows = np.arange(len(ranked))
+    lower, upper = ranked[rows, below], ranked[rows, np.ceil(place).astype(np.int64)]
+    told: FloatArray = lower + (upper - lower) * (place - below).astype(values.dtype)
+    return told
 
 
 def _fisher_z(blend: NDArray[Float]) -> NDArray[Float]:

@@ -325,8 +325,9 @@ class RunStore:
         upper: NDArray[np.bool_] = ids[rows, np.newaxis] < ids[cols]
         values: FloatArray = self._read(_only(field), rows, cols)[0]
         if not upper.all():
-            mirrored = self._read(_only(field), cols, rows)[0].T
-            np.copyto(values, mirrored, where=~upper)
+            same = range(self.n)[rows] == range(self.n)[cols]
+            mirrored = values.copy() if same else self._read(_only(field), cols, rows)[0]
+            np.copyto(values, mirrored.T, where=~upper)
         return values
 
     def condensed(self, field: str) -> FloatArray:
