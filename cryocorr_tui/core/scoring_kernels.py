@@ -467,18 +467,15 @@ def _ssim(
     total = 0.0
     count = 0.0
     for bottom in range(box):
-        _add_row(down, second, first, inner, bottom, np.float32(1))
+        _move_down(down, second, first, inner, bottom, window)
         top = bottom - window + 1
         if top < 0:
             continue
         left, pixels = _strides(begins[top, 0], begins[top, 1], width, _SHORT_STRIDE)
         # Indices that start at 0 in every slice let the loop vectorise.
         plain, square, common = down[0, left:], down[1, left:], down[2, left:]
-        row_mean, row_variance, row_whole = (
-            mean[top, left:],
-            variance[top, left:],
-            whole[top, left:],
-        )
+        row_mean, row_variance = mean[top, left:], variance[top, left:]
+        row_whole = whole[top, left:]
         row_total = np.float32(0)
         row_count = np.float32(0)
         for c in range(pixels):
@@ -494,7 +491,6 @@ def _ssim(
             row_count += row_whole[c]
         total += float(row_total)
         count += float(row_count)
-        _add_row(down, second, first, inner, top, np.float32(-1))
     return total / count if count > 0 else math.nan
 
 
@@ -515,20 +511,40 @@ def _along(row: NDArray[np.float32], c: int, window: int) -> NDArray[np.float32]
 
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})
-def _add_row(
+def _move_down(
     down: NDArray[np.float32],
     second: NDArray[np.float32],
     first: NDArray[np.float32],
     inner: NDArray[np.int64],
-    row: int,
-    sign: np.float32,
+    bottom: int,
+    window: int,
 ) -> None:
-    """Add a row (or take it off, with a `sign` of −1) to the sums of j, j² and ij."""
-    left, pixels = _strides(inner[row, 0], inner[row, 1], first.shape[1], _STRIDE)
+    """Add row `bottom` to the sums of j, j² and ij, and take off the row that leaves the window."""
+    width = first.shape[1]
+    if bottom < window:
+        left, pixels = _strides(inner[bottom, 0], inner[bottom, 1], width, _STRIDE)
+    else:
+        left, pixels = _strides(*_both(inner[bottom], inner[bottom - window]), width, _STRIDE)
     plain, square, common = down[0, left:], down[1, left:], down[2, left:]
-    row_j, row_i = second[row, left:], first[row, left:]
+    row_j, row_i = second[bottom, left:], first[bottom, left:]
+    if bottom < window:
+        for c in range(pixels):
+            plain[c] += row_j[c]
+            square[c] += row_j[c] * row_j[c]
+            common[c] += row_j[c] * row_i[c]
+        return
+    off_j, off_i = second[bottom - window, left:], first[bottom - window, left:]
     for c in range(pixels):
-        value = sign * row_j[c]
-        plain[c] += value
-        square[c] += value * row_j[c]
-        common[c] += value * row_i[c]
+        plain[c] += row_j[c] - off_j[c]
+        square[c] += row_j[c] * row_j[c] - off_j[c] * off_j[c]
+        common[c] += row_j[c] * row_i[c] - off_j[c] * off_i[c]
+
+
+@numba.njit(cache=True)
+def _both(span: NDArray[np.int64], other: NDArray[np.int64]) -> tuple[int, int]:
+    """Return the span that holds two; one that ends at 0 is empty."""
+    if span[1] == 0:
+        return other[0], other[1]
+    if other[1] == 0:
+        return span[0], span[1]
+    return min(span[0], other[0]), max(span[1], other[1])
