@@ -23,7 +23,7 @@ from cryocorr_tui.core.analysis import analyze
 from cryocorr_tui.core.events import StageStarted, TileScored
 from cryocorr_tui.core.model import FloatArray, Settings
 from cryocorr_tui.core.polar import PolarGrid, shift_lattice
-from cryocorr_tui.core.time_left import share_of
+from cryocorr_tui.core.time_left import Pace, share_of
 
 __all__ = ["run"]
 
@@ -138,16 +138,21 @@ def _analyze(images: FloatArray) -> tuple[float, float]:
             mrc.set_image_stack()
             mrc.voxel_size = FIELD / images.shape[-1]
         events = analyze([stack], Path(folder) / "run", Settings(device="cpu", max_shift=MAX_SHIFT))
-        began = tenth = ended = _now()
+        paces = [Pace(clock) for clock in _now()]
+        told = tenth = ended = _now()
         share = 0.0
         for event in events:
             if isinstance(event, StageStarted) and event.stage == "comparing pairs":
-                began = _now()
+                paces = [Pace(clock) for clock in _now()]
             elif isinstance(event, TileScored):
                 ended = _now()
                 if share < 0.1:
-                    tenth, share = ended, share_of(event.share, event.done, event.total)
-    told = (tenth - began) * (1 - share) / share
+                    share = share_of(event.share, event.done, event.total)
+                    paces = [p.after(now, share) for p, now in zip(paces, ended, strict=True)]
+                    tenth = ended
+                    told = np.array(
+                        [p.seconds_left(now, share) for p, now in zip(paces, ended, strict=True)]
+                    )
     rest = ended - tenth
     wall, cpu = np.divide(told, rest, out=np.full(2, np.nan), where=rest > 0) - 1
     return float(wall), float(cpu)

@@ -344,7 +344,7 @@ def test_the_time_left_counts_only_what_is_left_of_a_resumed_run() -> None:
     assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
         "pairs (100, 50 done before)",
         "pairs: 60%, 40 s left",
-        "pairs: 80%, 13 s left",
+        "pairs: 80%, 10 s left",  # 20 in the 10 s since
     ]
 
 

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from cryocorr_tui.core.time_left import share_of, time_left
+from cryocorr_tui.core.time_left import Pace, share_of
 
 __all__ = ["Bars", "Lines", "Meter", "meter_on", "warning"]
 
@@ -70,21 +70,21 @@ class Bars:
         self._clock = clock
         self._task: TaskID | None = None
         self._total = 0
-        self._begun = self._before = 0.0
+        self._pace = Pace(0.0)
 
     def start(self, stage: str, total: int, done: int = 0, share: float | None = None) -> None:
         """Draw a new bar below."""
         self.finish()
         self._total = total
         self._task = self._progress.add_task(stage, total=total or None, completed=done, rest="")
-        self._begun, self._before = self._clock(), share_of(share, done, total)
+        self._pace = Pace(self._clock(), share_of(share, done, total))
 
     def advance(self, done: int, share: float | None = None) -> None:
         """Lengthen the bar."""
         if self._task is not None:
-            elapsed = self._clock() - self._begun
-            rest = time_left(elapsed, self._before, share_of(share, done, self._total))
-            self._progress.update(self._task, completed=done, rest=rest)
+            now, behind = self._clock(), share_of(share, done, self._total)
+            self._pace = self._pace.after(now, behind)
+            self._progress.update(self._task, completed=done, rest=self._pace.left(now, behind))
 
     def tell(self, sentence: str) -> None:
         """Print the sentence above the bars."""
@@ -109,25 +109,27 @@ class Lines:
         self._clock = clock
         self._stage, self._total = "", 0
         self._tenths = 0
-        self._begun = self._spoke = self._before = 0.0
+        self._spoke = 0.0
+        self._pace = Pace(0.0)
 
     def start(self, stage: str, total: int, done: int = 0, share: float | None = None) -> None:
         """Name the stage."""
         self._stage, self._total = stage, total
         self._tenths = done * LINES_PER_STAGE // total if total else 0
-        self._before = share_of(share, done, total)
-        self._begun = self._spoke = self._clock()
+        self._spoke = self._clock()
+        self._pace = Pace(self._spoke, share_of(share, done, total))
         before = f", {done} done before" if done else ""
         self._console.print(f"{stage} ({total}{before})" if total else stage)
 
     def advance(self, done: int, share: float | None = None) -> None:
         """Tell what part is done and how long the rest will take, once every tenth at most."""
-        now = self._clock()
+        now, behind = self._clock(), share_of(share, done, self._total)
+        self._pace = self._pace.after(now, behind)
         tenths = done * LINES_PER_STAGE // self._total if self._total else 0
         if tenths <= self._tenths or now - self._spoke < SECONDS_BETWEEN_LINES:
             return
         self._tenths, self._spoke = tenths, now
-        rest = time_left(now - self._begun, self._before, share_of(share, done, self._total))
+        rest = self._pace.left(now, behind)
         self._console.print(f"{self._stage}: {done / self._total:.0%}, {rest}")
 
     def tell(self, sentence: str) -> None:

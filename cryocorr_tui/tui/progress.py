@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cryocorr_tui.core.time_left import share_of, time_left
+from cryocorr_tui.core.time_left import Pace, share_of
 
 __all__ = ["Progress"]
 
@@ -25,8 +25,8 @@ class Progress:
         Steps of the stage; 0 of 0 where their number is not known.
     share : float
         Part of its work that is behind, 0 to 1.
-    before, began
-        That part when the stage began, and when that was.
+    pace : Pace
+        How fast the stage goes.
     """
 
     job: str
@@ -34,23 +34,24 @@ class Progress:
     done: int = 0
     total: int = 0
     share: float = 0.0
-    before: float = 0.0
-    began: float = field(default_factory=time.monotonic)
+    pace: Pace = field(default_factory=lambda: Pace(time.monotonic()))
 
     def after(self, event: Any) -> Progress:
         """Return how far it is after an event of the core."""
         from cryocorr_tui.core.events import StageStarted
 
-        share = getattr(event, "share", None)
+        now, share = time.monotonic(), getattr(event, "share", None)
         if isinstance(event, StageStarted):
             behind = share_of(share, event.done, event.total)
-            return Progress(self.job, event.stage, event.done, event.total, behind, behind)
-        return replace(self, done=event.done, share=share_of(share, event.done, self.total))
+            pace = Pace(now, behind)
+            return Progress(self.job, event.stage, event.done, event.total, behind, pace)
+        behind = share_of(share, event.done, self.total)
+        return replace(self, done=event.done, share=behind, pace=self.pace.after(now, behind))
 
     def in_words(self) -> str:
         """Return stage, share and the time that is left."""
         if not self.total:
             return self.stage
-        rest = time_left(time.monotonic() - self.began, self.before, self.share)
-        left = f" · {rest}" if self.share > self.before else ""
+        rest = self.pace.left(time.monotonic(), self.share)
+        left = f" · {rest}" if self.share > self.pace.before else ""
         return f"{self.stage} {self.share:.0%}{left}"

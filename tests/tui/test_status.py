@@ -16,9 +16,9 @@ GIB = 2**30
 def test_progress_follows_the_events() -> None:
     progress = Progress("run").after(StageStarted("comparing pairs", 100, 20, 0.1))
     assert (progress.stage, progress.done, progress.total) == ("comparing pairs", 20, 100)
-    assert progress.share == progress.before == 0.1
+    assert progress.share == progress.pace.before == 0.1
     progress = progress.after(TileScored(slice(0, 1), slice(0, 1), 60, 100, 0.55))
-    assert (progress.done, progress.share, progress.before) == (60, 0.55, 0.1)
+    assert (progress.done, progress.share, progress.pace.before) == (60, 0.55, 0.1)
     assert progress.in_words().startswith("comparing pairs 55%")
     assert "left" in progress.in_words()
 
