@@ -132,7 +132,12 @@ async def test_a_click_moves_the_cursor_and_another_one_opens(
 
 async def test_another_sort_keeps_the_pair_under_the_cursor(finished_run: Run) -> None:
     async with pairs_of(finished_run) as (pilot, screen, gallery):
-        await pilot.press(*"jjj")  # first by no sort: the first place is kept, not its pair
+        first = set()  # by some sort: there the place is kept, not the pair
+        for _ in range(4):
+            await pilot.press("s")
+            first.add(gallery.pair)
+        while gallery.pair in first:
+            await pilot.press("j")
         pair = gallery.pair
         for sort in ("quality", "both", "p-value", "score"):
             await pilot.press("s")
