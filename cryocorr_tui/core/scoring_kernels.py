@@ -350,10 +350,10 @@ def _scores_where_shown(
     if math.isnan(ncc):  # `unit_second` was not filled: it holds no grey levels
         return math.nan, math.nan, math.nan
     pictures = np.zeros((3, *whole.shape), dtype=np.float32)
-    flat = pictures.reshape(3, -1)
     at = inside[shown]
-    for p in range(len(at)):
-        flat[0, at[p]], flat[1, at[p]], flat[2, at[p]] = unit_first[p], unit_second[p], 1
+    lay_on_square(unit_first, at, pictures[0])
+    lay_on_square(unit_second, at, pictures[1])
+    lay_on_square(np.ones_like(unit_first), at, pictures[2])
     sample = np.float32(window**2 / (window**2 - 1))
     mean = _window_mean(pictures[0], window)
     variance = sample * (_window_mean(pictures[0] * pictures[0], window) - mean * mean)
